@@ -1,0 +1,1 @@
+"""Additively homomorphic encryption: integers and bytes. Knows no tree, no party, no network."""

@@ -1,0 +1,140 @@
+"""Real numbers as integers: the one place where the protocol rounds.
+
+A value x becomes the integer nearest to ``x * 2**fraction_bits``, ties to even. Scaling by a power
+of two is exact in floating point, so the only error is that of rounding::
+
+    abs(x - decode(encode(x)))          <= 2**-(fraction_bits + 1)
+    abs(sum(x) - decode(sum(encode(x)))) <= n * 2**-(fraction_bits + 1)
+
+as long as decoded integers stay below 2**53 (beyond, `decode` rounds to 53 significant bits once).
+Sums of the integers are exact and have no order, so everybody who adds them gets the same result.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crypto.errors import CapacityError, PlaintextError
+
+SUM_BITS = 62
+"""Every sum stays below ``2**62``, so that a sibling's subtraction cannot overflow int64 either."""
+
+DEFAULT_FRACTION_BITS = 30
+MAX_SHIFT = 500
+"""Beyond this a power of two times a value could leave the range of float64."""
+
+
+@dataclass(frozen=True)
+class FixedPoint:
+    """A scale of ``2**fraction_bits``.
+
+    Parameters
+    ----------
+    fraction_bits : int
+        From -500 to 500; negative for values so large that units need not be kept.
+    """
+
+    fraction_bits: int
+
+    def __post_init__(self) -> None:
+        if not -MAX_SHIFT <= self.fraction_bits <= MAX_SHIFT:
+            raise CapacityError(
+                f"fraction_bits={self.fraction_bits} is outside [-{MAX_SHIFT}, {MAX_SHIFT}]; "
+                "rescale the target or the sample weights"
+            )
+
+    @classmethod
+    def for_bound(
+        cls, bound: float, n_rows: int, fraction_bits: int = DEFAULT_FRACTION_BITS
+    ) -> "FixedPoint":
+        """Choose the finest scale at which sums cannot overflow.
+
+        Parameters
+        ----------
+        bound : float
+            No value is larger in magnitude.
+        n_rows : int
+            No sum has more terms.
+        fraction_bits : int
+            Fractional bits for a bound of 1. A bound in ``(2**(k-1), 2**k]`` gets ``k`` fewer, so
+            that the precision relative to the bound, and the width of a packed cell, stay.
+
+        Returns
+        -------
+        FixedPoint
+            With ``n_rows * max_integer(bound) < 2**62``.
+
+        Raises
+        ------
+        CapacityError
+            If no scale with at least one bit per value does.
+        """
+        if not (math.isfinite(bound) and bound > 0):
+            raise CapacityError(f"bound={bound} must be a positive finite number")
+        if n_rows < 1:
+            raise CapacityError(f"n_rows={n_rows} must be at least 1")
+        mantissa, exponent = math.frexp(bound)
+        if mantissa == 0.5:  # a power of two is its own bound
+            exponent -= 1
+        relative = min(fraction_bits, SUM_BITS - 1 - n_rows.bit_length())
+        if relative < 1:
+            raise CapacityError(
+                f"n_rows={n_rows} and fraction_bits={fraction_bits} leave {relative} bits for a "
+                f"value if sums stay below 2**{SUM_BITS}; at least 1 is needed"
+            )
+        return cls(relative - exponent)
+
+    def max_integer(self, bound: float) -> int:
+        """Largest magnitude that `encode` gives to a value of magnitude at most `bound`."""
+        # Rounding is monotone, so the bound itself rounds to the largest.
+        return int(np.rint(math.ldexp(bound, self.fraction_bits)))
+
+    def encode(self, values: NDArray[np.float64], name: str = "values") -> NDArray[np.int64]:
+        """Round to the nearest multiples of ``2**-fraction_bits``, ties to even.
+
+        Parameters
+        ----------
+        values : array of any shape, float64
+        name : str
+            What the values are, for the error.
+
+        Returns
+        -------
+        array of the same shape, int64
+
+        Raises
+        ------
+        PlaintextError
+            If a value is not finite or its integer could reach ``2**61``.
+        """
+        finite = np.isfinite(values)
+        if not finite.all():
+            position = int(np.flatnonzero(~finite)[0])
+            raise PlaintextError(
+                f"{name} at position {position} is not finite; remove or impute such rows",
+                position,
+            )
+        large = np.abs(values) >= math.ldexp(1.0, SUM_BITS - 1 - self.fraction_bits)
+        if large.any():
+            position = int(np.flatnonzero(large)[0])
+            raise PlaintextError(
+                f"{name} at position {position} does not fit 2**{SUM_BITS - 1} at "
+                f"fraction_bits={self.fraction_bits}; use fewer fraction bits",
+                position,
+            )
+        return np.rint(np.ldexp(values, self.fraction_bits)).astype(np.int64)
+
+    def decode(self, integers: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Turn integers or their sums back into real numbers.
+
+        Parameters
+        ----------
+        integers : array of any shape, int64
+
+        Returns
+        -------
+        array of the same shape, float64
+        """
+        return np.ldexp(integers.astype(np.float64), -self.fraction_bits)

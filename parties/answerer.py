@@ -1,0 +1,234 @@
+"""The answering side: frame -> frame. No input or output happens here.
+
+============  =================================  ==============================================
+state         requests                           next state
+============  =================================  ==============================================
+``new``       `Hello`                            ``open``
+``open`` ...  those of the service's table       as the table says; `Failure` leaves it alone
+any but new   `Goodbye`                          ``closed``
+``closed``    none
+============  =================================  ==============================================
+
+What is not in the table is answered with `Failure` and ends the session, as does every other
+breach of the protocol and every unexpected exception. Only a `Refusal` of the service leaves the
+session usable (unless it says otherwise).
+"""
+
+import logging
+import threading
+from typing import Any
+
+from parties.codec import Codec
+from parties.errors import (
+    DETAIL_LENGTH,
+    FrameTooLargeError,
+    MalformedFrameError,
+    OutOfTurnError,
+    ProtocolError,
+    UnknownMessageError,
+    VersionMismatchError,
+    printable,
+)
+from parties.messages import (
+    PROTOCOL_VERSION,
+    Ack,
+    Failure,
+    Goodbye,
+    Hello,
+    Refusal,
+    Reply,
+    Request,
+    SessionCode,
+    Welcome,
+    check_name,
+)
+from parties.service import START, OpenService, Service
+
+NEW, CLOSED = "new", "closed"
+
+_CODES: dict[type[ProtocolError], SessionCode] = {
+    VersionMismatchError: SessionCode.VERSION_MISMATCH,
+    OutOfTurnError: SessionCode.OUT_OF_TURN,
+    UnknownMessageError: SessionCode.UNKNOWN_MESSAGE,
+    FrameTooLargeError: SessionCode.FRAME_TOO_LARGE,
+    MalformedFrameError: SessionCode.MALFORMED_FRAME,
+}
+
+_log = logging.getLogger(__name__)
+
+
+class Answerer:
+    """Answers the frames of one session.
+
+    Parameters
+    ----------
+    name : str
+        The answering party's own name.
+    codec : Codec
+    open_service : OpenService
+        Called once with the accepted `Hello`; what it returns answers this session.
+    trainer : str
+        The trainer that is served; another one in `Hello` is refused.
+    software_version : str
+    asker : str
+        What the asking party is called in local logs and errors until `Hello` names it.
+
+    Raises
+    ------
+    PartyNameError
+        If the name is malformed.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        codec: Codec,
+        open_service: OpenService,
+        *,
+        trainer: str,
+        software_version: str,
+        asker: str = "asking party",
+    ) -> None:
+        self.name = check_name(name)
+        self.codec = codec
+        self.asker = asker
+        self._open_service = open_service
+        self._trainer = trainer
+        self._software_version = software_version
+        self._service: Service | None = None
+        self._state = NEW
+        self._answering = False
+        self._lock = threading.Lock()
+
+    @property
+    def state(self) -> str:
+        """Where the session stands: ``new``, a state of the service, or ``closed``."""
+        return self._state
+
+    @property
+    def closed(self) -> bool:
+        """Whether the session is over."""
+        return self._state == CLOSED
+
+    def answer(self, frame: bytes) -> bytes:
+        """Answer one frame. Never raises for what the frame contains."""
+        with self._lock:
+            self._answering = True
+        try:
+            return self._encode(self._guarded(frame))
+        finally:
+            with self._lock:
+                self._answering = False
+            if self.closed:
+                self._close_service()
+
+    def reject(self, error: ProtocolError) -> bytes:
+        """End the session for what the transport found; return the `Failure` to send."""
+        reply = self._reject(error)
+        self.close()
+        return self._encode(reply)
+
+    def close(self) -> None:
+        """End the session, from any thread; an answer under way closes the service itself."""
+        with self._lock:
+            self._state = CLOSED
+            if self._answering:
+                return
+        self._close_service()
+
+    def _guarded(self, frame: bytes) -> Reply:
+        try:
+            message = self.codec.decode(frame, self.asker)
+            if not isinstance(message, Request):
+                raise OutOfTurnError(self.asker, f"sent {type(message).__name__} as a request")
+            return self._dispatch(message)
+        except Refusal as refusal:
+            _log.warning("%s: refused with %s", self.asker, refusal)
+            if refusal.ends_session:
+                self._state = CLOSED
+            return Failure(
+                code=refusal.code.value,
+                detail=refusal.detail[:DETAIL_LENGTH],
+                ends_session=refusal.ends_session,
+            )
+        except ProtocolError as error:
+            return self._reject(error)
+        except Exception:
+            return self._internal_error()
+
+    def _dispatch(self, request: Request[Any]) -> Reply:
+        kind = type(request)
+        if self._state == NEW and isinstance(request, Hello):
+            return self._welcome(request)
+        if self._service is not None and not self.closed:
+            if kind is Goodbye:
+                self._move(CLOSED)
+                return Ack()
+            after = self._service.transitions.get(self._state, {}).get(kind)
+            if after is not None:
+                reply = self._service.answer(request)
+                if type(reply) is not kind.reply_type:
+                    raise TypeError(f"{kind.__name__} was answered with {type(reply).__name__}")
+                self._move(after)
+                return reply
+        raise OutOfTurnError(
+            self.asker, f"sent {kind.__name__}, which state {self._state!r} does not allow"
+        )
+
+    def _welcome(self, hello: Hello) -> Welcome:
+        self.asker = hello.party
+        if hello.protocol_version != PROTOCOL_VERSION:
+            raise VersionMismatchError(
+                self.asker,
+                f"asks for protocol {hello.protocol_version} (software "
+                f"{printable(hello.software_version)!r}); this party speaks {PROTOCOL_VERSION} "
+                f"(software {self._software_version!r}). Install the same version on both sides",
+            )
+        if hello.trainer != self._trainer:
+            raise Refusal(
+                SessionCode.TRAINER_MISMATCH,
+                f"trainer {hello.trainer!r} was asked for; this party serves {self._trainer!r}",
+                ends_session=True,
+            )
+        self._service = self._open_service(hello)
+        self._move(START)
+        return Welcome(
+            protocol_version=PROTOCOL_VERSION,
+            software_version=self._software_version,
+            party=self.name,
+        )
+
+    def _move(self, state: str) -> None:
+        with self._lock:
+            if self._state != CLOSED:  # it may have been closed while the service worked
+                self._state = state
+
+    def _reject(self, error: ProtocolError) -> Failure:
+        _log.warning("session ended: %s", error)
+        self._state = CLOSED
+        return Failure(
+            code=_CODES[type(error)].value,
+            detail=error.problem[:DETAIL_LENGTH],
+            ends_session=True,
+        )
+
+    def _internal_error(self) -> Failure:
+        # The text of an unexpected exception may hold anything, so it stays on this machine.
+        _log.exception("%s: answering failed; the session is over", self.asker)
+        self._state = CLOSED
+        return Failure(code=SessionCode.INTERNAL_ERROR.value, ends_session=True)
+
+    def _encode(self, reply: Reply) -> bytes:
+        try:
+            return self.codec.encode(reply)
+        except Exception:
+            return self.codec.encode(self._internal_error())
+
+    def _close_service(self) -> None:
+        with self._lock:
+            service, self._service = self._service, None
+        if service is not None:
+            try:
+                service.close()
+            except Exception:
+                _log.exception("%s: closing the service failed", self.asker)

@@ -1,0 +1,166 @@
+"""What the command line prints: results to stdout, everything else to stderr.
+
+Neither console reads markup, so that a column called ``[red]`` prints as it is; give a `style`
+instead. In a pipe there are no colours and no wrapping, and ``NO_COLOR`` is obeyed.
+"""
+
+import sys
+from collections.abc import Sequence
+from typing import TextIO
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from secureboost.errors import ConfigError, DataError, ExitCode, IntegrityError, ModelError
+
+_PIPE_WIDTH = 10_000
+
+_TITLES = {
+    ExitCode.INTERNAL: "Unexpected error",
+    ExitCode.CONFIG: "Bad configuration",
+    ExitCode.DATA: "Bad data",
+    ExitCode.UNREACHABLE: "Peer unreachable",
+    ExitCode.REFUSED: "Peer refused",
+    ExitCode.INTEGRITY: "Integrity check failed",
+    ExitCode.KEYS: "Key or certificate cannot be used",
+    ExitCode.INTERRUPTED: "Stopped",
+}
+_ADVICE = {
+    ExitCode.INTERNAL: "If the text does not help, please report it with the end of the run's log.",
+    ExitCode.CONFIG: "Correct the setting in the file or with --set, then start again.",
+    ExitCode.DATA: "Correct the table, then start again.",
+    ExitCode.UNREACHABLE: "Check that the other party is running and how it is reached, then start "
+    "again.",
+    ExitCode.REFUSED: "Settle it with the other party; its log says more.",
+    ExitCode.INTEGRITY: "Do not use the result. Compare versions and files with the other party.",
+    ExitCode.KEYS: "`secureboost keygen` and `secureboost cert` make what is needed.",
+    ExitCode.INTERRUPTED: "No model was finished by this command.",
+}
+
+
+def stdout() -> Console:
+    """Return a console for results."""
+    return _console(sys.stdout)
+
+
+def stderr() -> Console:
+    """Return a console for logs, progress and errors."""
+    return _console(sys.stderr)
+
+
+def _console(file: TextIO) -> Console:
+    width = None if file.isatty() else _PIPE_WIDTH
+    return Console(file=file, width=width, highlight=False, markup=False, emoji=False)
+
+
+def result_table(
+    columns: Sequence[str], rows: Sequence[Sequence[object]], title: str | None = None
+) -> Table:
+    """Make an aligned table; columns of numbers are set to the right.
+
+    Parameters
+    ----------
+    columns : sequence of str
+        Headings.
+    rows : sequence of sequences
+        Floats are written with four digits, integers with thousands, None as a dash; anything
+        else as its text.
+    title : str, optional
+    """
+    table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
+    for number, column in enumerate(columns):
+        # the first column names the row; the others line up by their last digit
+        table.add_column(Text(column), justify="right" if number else "left", no_wrap=number > 0)
+    for row in rows:
+        table.add_row(*(Text(_cell(value)) for value in row))
+    return table
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, float):
+        return f"{value:.4f}"
+    if isinstance(value, int) and not isinstance(value, bool):
+        return f"{value:,}"
+    return str(value)
+
+
+def exit_code(error: BaseException) -> ExitCode:
+    """Return the exit code for an error; `secureboost.errors` has the table."""
+    # Only a failing command needs these, and --help must stay fast.
+    from crypto import errors as crypto
+    from parties import errors as parties
+
+    codes: list[tuple[tuple[type[BaseException], ...], ExitCode]] = [
+        ((KeyboardInterrupt,), ExitCode.INTERRUPTED),
+        ((IntegrityError, ModelError, crypto.CellRangeError), ExitCode.INTEGRITY),
+        ((DataError, crypto.PlaintextError), ExitCode.DATA),
+        (
+            (
+                ConfigError,
+                crypto.CapacityError,
+                crypto.UnavailableError,
+                parties.PartyNameError,
+                parties.ListenError,
+            ),
+            ExitCode.CONFIG,
+        ),
+        (
+            (
+                crypto.KeySizeError,
+                crypto.KeyFormatError,
+                crypto.KeyFileError,
+                parties.CertificateError,
+            ),
+            ExitCode.KEYS,
+        ),
+        (
+            (
+                parties.PeerUnreachableError,
+                parties.PeerTimeoutError,
+                ConnectionError,
+                TimeoutError,
+            ),
+            ExitCode.UNREACHABLE,
+        ),
+        (
+            (parties.PeerRefusedError, parties.ProtocolError, crypto.CiphertextError),
+            ExitCode.REFUSED,
+        ),
+    ]
+    return next((code for kinds, code in codes if isinstance(error, kinds)), ExitCode.INTERNAL)
+
+
+def print_error(error: BaseException, console: Console | None = None) -> ExitCode:
+    """Print an error without a traceback: a red title, its text, and what to do.
+
+    Parameters
+    ----------
+    error : BaseException
+    console : rich.console.Console, optional
+        Default: `stderr`.
+
+    Returns
+    -------
+    ExitCode
+        What the process should end with.
+    """
+    code = exit_code(error)
+    console = console or stderr()
+    title = _TITLES[code]
+    if code is ExitCode.INTERNAL:
+        title = f"{title} ({type(error).__name__})"
+    console.print(title, style="bold red")
+    text = _printable(str(error)).strip()
+    if text:
+        console.print(text)
+    console.print(_ADVICE[code], style="dim")
+    return code
+
+
+def _printable(text: str) -> str:
+    """Replace control characters: a peer's own words must not steer this terminal."""
+    return "".join(c if c.isprintable() or c == "\n" else "?" for c in text)

@@ -1,0 +1,283 @@
+"""Configuration files of `secureboost train` and `secureboost serve`: TOML, read and checked once.
+
+Each table of the file is a frozen structure below, each key a field. An error carries the full
+path of the bad key, ``party.bureau.address``. Relative paths in a file are relative to the folder
+of that file, wherever the command is started.
+"""
+
+import re
+import tomllib
+from collections.abc import Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+from msgspec import Meta, Struct
+
+from secureboost.errors import ConfigError
+from secureboost.settings import apply_overrides, decode_settings
+
+_T = TypeVar("_T", bound=Struct)
+_PARTY_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}")
+_ADDRESS = re.compile(r"(?P<host>[^\s:/\[\]]+|\[[0-9A-Fa-f:.]+\]):(?P<port>[0-9]{1,5})")
+
+Name = Annotated[str, Meta(min_length=1)]
+Count = Annotated[int, Meta(ge=1)]
+Seconds = Annotated[float, Meta(gt=0, le=86_400)]
+
+
+class LabelData(Struct, frozen=True, forbid_unknown_fields=True):
+    """``[data]`` of the label party.
+
+    Attributes
+    ----------
+    file : Path
+        CSV or Parquet.
+    id : str
+        Column with the row ids.
+    target : str
+        Column with the label.
+    positive : str, int, float or bool, optional
+        The class to predict; needed unless the label is 0/1.
+    """
+
+    file: Path
+    id: Name
+    target: Name
+    positive: bool | int | float | str | None = None
+
+
+class FeatureData(Struct, frozen=True, forbid_unknown_fields=True):
+    """``[data]`` of a feature party.
+
+    Attributes
+    ----------
+    file : Path
+        CSV or Parquet.
+    id : str
+        Column with the row ids.
+    """
+
+    file: Path
+    id: Name
+
+
+class Identity(Struct, frozen=True, forbid_unknown_fields=True):
+    """``[tls]``: who this party is on the wire.
+
+    Attributes
+    ----------
+    certificate, key : Path
+        PEM files; `secureboost cert` makes them.
+    """
+
+    certificate: Path
+    key: Path
+
+
+class Partner(Struct, frozen=True, forbid_unknown_fields=True):
+    """``[party.<name>]``: a feature party as the label party reaches it.
+
+    Attributes
+    ----------
+    certificate : Path
+        Their certificate; no other is accepted.
+    address : str, optional
+        ``host:port`` to dial.
+    listen : str, optional
+        ``host:port`` to wait on, if they dial.
+    timeout : float
+        Seconds an answer may take.
+    """
+
+    certificate: Path
+    address: str | None = None
+    listen: str | None = None
+    timeout: Seconds = 600.0
+
+    def __post_init__(self) -> None:
+        _check_one_way("address", self.address, "listen", self.listen)
+
+
+class PinnedCertificate(Struct, frozen=True, forbid_unknown_fields=True):
+    """``[label_party]``: whose questions are answered.
+
+    Attributes
+    ----------
+    certificate : Path
+        Their certificate; no other is accepted.
+    """
+
+    certificate: Path
+
+
+class PolicyLimits(Struct, frozen=True, forbid_unknown_fields=True):
+    """``[policy]``: limits that a feature party enforces itself, whatever it is asked.
+
+    Fields and defaults are those of `secureboost.gbdt.policy.Policy`, which a test holds.
+
+    Attributes
+    ----------
+    min_child_samples : int
+        A run must ask for at least this many rows on each side of a split.
+    max_bin : int
+        A run may ask for at most this many bins per column.
+    max_node_histograms : int, optional
+        Nodes whose histograms are given out over all runs on this data set; None is no limit.
+    max_routed_rows : int, optional
+        Rows routed for predictions over all runs on this data set; None is no limit.
+    """
+
+    min_child_samples: Count = 1
+    max_bin: Annotated[int, Meta(ge=2, le=255)] = 255
+    max_node_histograms: Count | None = None
+    max_routed_rows: Count | None = None
+
+
+class TrainConfig(Struct, frozen=True, forbid_unknown_fields=True):
+    """Configuration of the label party.
+
+    Attributes
+    ----------
+    data : LabelData
+    tls : Identity
+    party : dict of str to Partner
+        The feature parties in session order, which numbers the columns.
+    out : Path
+        Folder for model, metrics and log.
+    model : dict
+        Parameters of the estimator by name; `check_names` against its constructor.
+    """
+
+    data: LabelData
+    tls: Identity
+    party: dict[str, Partner]
+    out: Path
+    model: dict[str, Any] = {}
+
+    def __post_init__(self) -> None:
+        if not self.party:
+            raise ConfigError("name at least one feature party: [party.<name>]", "party")
+        for name in self.party:
+            check_party_name(name, f"party.{name}")
+
+
+class ServeConfig(Struct, frozen=True, forbid_unknown_fields=True):
+    """Configuration of a feature party.
+
+    Attributes
+    ----------
+    data : FeatureData
+    tls : Identity
+    label_party : PinnedCertificate
+    store : Path
+        Folder for this party's halves of models.
+    listen : str, optional
+        ``host:port`` to wait on.
+    dial : str, optional
+        ``host:port`` of the label party, if that one waits.
+    policy : PolicyLimits
+    """
+
+    data: FeatureData
+    tls: Identity
+    label_party: PinnedCertificate
+    store: Path
+    listen: str | None = None
+    dial: str | None = None
+    policy: PolicyLimits = PolicyLimits()
+
+    def __post_init__(self) -> None:
+        _check_one_way("dial", self.dial, "listen", self.listen)
+
+
+def load_train_config(path: str | Path, overrides: Sequence[str] = ()) -> TrainConfig:
+    """Read the label party's configuration.
+
+    Parameters
+    ----------
+    path : str or Path
+        TOML file.
+    overrides : sequence of str
+        ``a.b=value`` each, see `apply_overrides`.
+
+    Raises
+    ------
+    ConfigError
+        If the file cannot be read, or a key is unknown, missing or out of its limits.
+    """
+    return _load(path, overrides, TrainConfig)
+
+
+def load_serve_config(path: str | Path, overrides: Sequence[str] = ()) -> ServeConfig:
+    """Read a feature party's configuration; see `load_train_config`."""
+    return _load(path, overrides, ServeConfig)
+
+
+def write_example(kind: Literal["train", "serve"], path: str | Path) -> None:
+    """Write a commented example configuration.
+
+    Parameters
+    ----------
+    kind : {"train", "serve"}
+    path : str or Path
+        A file that does not exist yet.
+
+    Raises
+    ------
+    ConfigError
+        If the file exists or cannot be written.
+    """
+    example = resources.files("secureboost") / "templates" / f"{kind}.toml"
+    try:
+        with Path(path).open("x", encoding="utf-8") as file:
+            file.write(example.read_text(encoding="utf-8"))
+    except FileExistsError as error:
+        raise ConfigError(f"{path}: the file exists; name another or move it away") from error
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be written: {error.strerror}") from error
+
+
+def check_party_name(name: str, path: str = "party") -> None:
+    """Refuse a party name that could not name its files, or is taken by the label party's.
+
+    Raises
+    ------
+    ConfigError
+    """
+    if not _PARTY_NAME.fullmatch(name) or name.lower() == "label":
+        raise ConfigError(
+            f"{name!r} cannot name a feature party. Use a letter, then up to 63 letters, digits, "
+            "'-' or '_'; 'label' is taken by the label party.",
+            path,
+        )
+
+
+def _check_one_way(dial: str, dialled: str | None, listen: str, waited: str | None) -> None:
+    """Check that exactly one of two addresses is given and reads host:port."""
+    if (dialled is None) == (waited is None):
+        raise ConfigError(f"give exactly one of {dial!r} (we dial) and {listen!r} (we wait)", dial)
+    address, key = (dialled, dial) if dialled is not None else (waited, listen)
+    match = _ADDRESS.fullmatch(address or "")
+    lowest = 0 if key == listen else 1  # port 0 lets the system choose one to listen on
+    if not match or not lowest <= int(match["port"]) <= 65_535:
+        raise ConfigError(
+            f"{address!r} is not host:port with a port of {lowest} to 65535, as in "
+            "'bureau.example:7443'",
+            key,
+        )
+
+
+def _load(path: str | Path, overrides: Sequence[str], kind: type[_T]) -> _T:
+    path = Path(path)
+    try:
+        settings = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise ConfigError(f"{path}: there is no such file") from error
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: the file is not UTF-8 text") from error
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path}: the file is not valid TOML: {error}") from error
+    return decode_settings(apply_overrides(settings, overrides), kind, path.resolve().parent)

@@ -1,0 +1,1 @@
+"""SecureBoost: histogram gradient boosting over columns that several parties own."""

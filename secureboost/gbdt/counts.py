@@ -1,0 +1,141 @@
+"""How many sampled rows a cut leaves on each side, for `min_child_samples` above 1.
+
+Whoever holds the rows counts them: the label party for its own columns and each feature party for
+its, so counts never travel. What travels is one bit per cut and side of the missing values.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+
+class NodeCounts:
+    """Counts one owner's rows by bin, node after node of a tree.
+
+    Parameters
+    ----------
+    binned : array of shape (n_features, n_rows), uint8
+    max_bin : int
+        Index of the missing bin.
+    min_child_samples : int
+        Fewest active rows a child may have.
+    """
+
+    def __init__(self, binned: NDArray[np.uint8], max_bin: int, min_child_samples: int) -> None:
+        self._binned = binned
+        self._max_bin = max_bin
+        self._min_child_samples = min_child_samples
+        self._features = np.empty(0, dtype=np.int32)
+        self._active = np.empty(0, dtype=np.bool_)
+        self._kept: dict[int, NDArray[np.int32]] = {}
+
+    def begin_tree(self, active: NDArray[np.bool_], features: NDArray[np.int32]) -> None:
+        """Start a tree over these active rows and these columns."""
+        self._active = active
+        self._features = features
+        self._kept = {}
+
+    def allowed(
+        self,
+        nodes: Sequence[int],
+        rows: Sequence[NDArray[np.int32]],
+        parents: Sequence[int] | None = None,
+    ) -> NDArray[np.bool_] | None:
+        """Which cuts leave enough active rows on both sides.
+
+        Parameters
+        ----------
+        nodes : sequence of int
+            The root, or siblings next to each other.
+        rows : sequence of arrays, int32
+            Rows of each node.
+        parents : sequence of int, optional
+            The node each came from, -1 if none. Where the parent was counted before, only the
+            smaller sibling is counted. Without it every node is counted and nothing is kept.
+
+        Returns
+        -------
+        array of shape (len(nodes), n_tree_features, max_bin, 2), bool, or None
+            As in `columns.NodeHistograms`; None, every cut, if `min_child_samples` is 1: an empty
+            child has no gain.
+        """
+        if self._min_child_samples == 1:
+            return None
+        if parents is None:
+            counts = np.stack([self._count(node_rows) for node_rows in rows])
+        else:
+            counts = self._count_family(rows, parents)
+            for parent in set(parents):
+                self._kept.pop(parent, None)
+            self._kept.update(zip(map(int, nodes), counts, strict=True))
+        return allowed_cuts(counts, self._min_child_samples)
+
+    def _count_family(
+        self, rows: Sequence[NDArray[np.int32]], parents: Sequence[int]
+    ) -> NDArray[np.int32]:
+        shape = (len(rows), len(self._features), self._max_bin + 1)
+        counts = np.empty(shape, dtype=np.int32)
+        node = 0
+        while node < len(rows):
+            parent = self._kept.get(parents[node])
+            if parent is None or node + 1 == len(rows) or parents[node] != parents[node + 1]:
+                counts[node] = self._count(rows[node])
+                node += 1
+                continue
+            small, large = (
+                (node, node + 1)
+                if len(rows[node]) <= len(rows[node + 1])
+                else (
+                    node + 1,
+                    node,
+                )
+            )
+            counts[small] = self._count(rows[small])
+            np.subtract(parent, counts[small], out=counts[large])
+            node += 2
+        return counts
+
+    def _count(self, rows: NDArray[np.int32]) -> NDArray[np.int32]:
+        counts = np.zeros((len(self._features), self._max_bin + 1), dtype=np.int32)
+        count_bins(self._binned, self._features, rows, self._active, counts)
+        return counts
+
+
+def allowed_cuts(counts: NDArray[np.int32], min_child_samples: int) -> NDArray[np.bool_]:
+    """Which cuts leave at least `min_child_samples` rows on both sides.
+
+    Parameters
+    ----------
+    counts : array of shape (n_nodes, n_features, max_bin + 1), int32
+        Rows by bin, the missing bin last.
+    min_child_samples : int
+
+    Returns
+    -------
+    array of shape (n_nodes, n_features, max_bin, 2), bool
+        After each bin, with missing values right (0) and left (1).
+    """
+    left = np.cumsum(counts[..., :-1], axis=-1, dtype=np.int32)
+    missing = counts[..., -1:]
+    total = left[..., -1:] + missing
+    both_sides = np.stack([left, left + missing], axis=-1)
+    enough_left: NDArray[np.bool_] = both_sides >= min_child_samples
+    return enough_left & (total[..., None] - both_sides >= min_child_samples)
+
+
+@njit(cache=True, nogil=True)
+def count_bins(
+    binned: NDArray[np.uint8],
+    features: NDArray[np.int32],
+    rows: NDArray[np.int32],
+    active: NDArray[np.bool_],
+    counts: NDArray[np.int32],
+) -> None:
+    """Add the active rows by bin to `counts`, shape (len(features), max_bin + 1)."""
+    for f in range(len(features)):
+        column = binned[features[f]]
+        for row in rows:
+            if active[row]:
+                counts[f, column[row]] += 1

@@ -1,0 +1,211 @@
+"""What a feature party knows of the tree that is being grown, and what it therefore can check.
+
+It sees the rows of every node it is asked about. So it can hold the label party to its word: a
+node lies inside a node it was shown before, on one side of a split it made itself, and never below
+the floor that both agreed on.
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from parties.messages import Refusal
+from secureboost.gbdt.protocol import NO_NODE, Code
+
+
+class FeatureTree:
+    """Rows, ciphertexts and nodes of one tree.
+
+    Parameters
+    ----------
+    tree : int
+        Its number.
+    n_rows : int
+        Rows of the training set.
+    min_child_samples : int
+        No node and no side of a split may have fewer active rows.
+
+    Attributes
+    ----------
+    active : array of shape (n_rows,), bool
+        Rows whose gradients came.
+    rows_of_node : dict of int to array, int32
+        Ascending rows of each node that was shown and not divided here.
+    features : array, int32, or None
+        The tree's columns, once the first question has named them.
+    """
+
+    def __init__(self, tree: int, n_rows: int, min_child_samples: int) -> None:
+        self.tree = tree
+        self.active = np.zeros(n_rows, np.bool_)
+        self.features: NDArray[np.int32] | None = None
+        self.rows_of_node: dict[int, NDArray[np.int32]] = {}
+        self._min_child_samples = min_child_samples
+        self._next_row = 0
+        # rows with the same number were last seen in one node, on one side of our own split
+        self._group = np.zeros(n_rows, np.int64)
+        self._n_groups = 1
+
+    def activate(self, rows: NDArray[np.int32]) -> None:
+        """Take note that the gradients of these rows came.
+
+        Raises
+        ------
+        Refusal
+            If they are not ascending, repeat earlier ones or exceed the training set.
+        """
+        if len(rows) == 0 or rows[0] < self._next_row or rows[-1] >= len(self.active):
+            raise Refusal(
+                Code.ROWS, f"a block's rows must lie in {self._next_row}..{len(self.active) - 1}"
+            )
+        if np.any(np.diff(rows) <= 0):
+            raise Refusal(Code.ROWS, "the rows of a block must ascend")
+        self.active[rows] = True
+        self._next_row = int(rows[-1]) + 1
+
+    def show_features(self, features: NDArray[np.int32], n_features: int) -> None:
+        """Check the tree's columns; they stay the same throughout a tree."""
+        ascending = len(features) > 0 and features[0] >= 0 and features[-1] < n_features
+        if not ascending or np.any(np.diff(features) <= 0):
+            raise Refusal(Code.FEATURES, f"columns must ascend within 0..{n_features - 1}")
+        if self.features is None:
+            self.features = features.copy()
+        elif not np.array_equal(self.features, features):
+            raise Refusal(Code.FEATURES, "the columns of a tree cannot change while it grows")
+
+    def show_frontier(
+        self, nodes: NDArray[np.int32], node_of_row: NDArray[np.uint16]
+    ) -> list[NDArray[np.int32]]:
+        """Check a frontier against all that was seen before and remember it.
+
+        Returns
+        -------
+        list of arrays, int32
+            Rows of each node, ascending.
+
+        Raises
+        ------
+        Refusal
+            If nodes repeat, a node mixes rows that were apart before, or is below the floor.
+        """
+        if not 0 < len(nodes) < NO_NODE or len(np.unique(nodes)) != len(nodes):
+            raise Refusal(Code.NODES, f"ask for 1 to {NO_NODE - 1} distinct nodes")
+        if len(node_of_row) != len(self.active):
+            raise Refusal(
+                Code.NODES, f"{len(node_of_row)} rows are placed, there are {len(self.active)}"
+            )
+        if np.any((node_of_row >= len(nodes)) & (node_of_row != NO_NODE)):
+            raise Refusal(Code.NODES, f"a row is placed beyond the {len(nodes)} nodes")
+        rows_of_nodes = rows_by_node(node_of_row, len(nodes))
+        for node, rows in zip(nodes, rows_of_nodes, strict=True):
+            self._check_size(int(np.count_nonzero(self.active[rows])), int(node))
+            if not self._together(rows):
+                raise Refusal(Code.NODES, f"node {node} mixes rows of different earlier nodes")
+        for node, rows in zip(nodes.tolist(), rows_of_nodes, strict=True):
+            self._regroup(rows)
+            self.rows_of_node[node] = rows
+        return rows_of_nodes
+
+    def divide(self, node: int, goes_left: NDArray[np.bool_]) -> None:
+        """Divide a node; later nodes must lie on one side of it.
+
+        Raises
+        ------
+        Refusal
+            If the node was divided already, by whomever, or a side is below the floor.
+        """
+        rows = self.rows_of_node[node]
+        if not self._together(rows):
+            raise Refusal(Code.NODES, f"node {node} was divided before")
+        for side in (rows[goes_left], rows[~goes_left]):
+            self._check_size(int(np.count_nonzero(self.active[side])), node)
+        del self.rows_of_node[node]
+        self._regroup(rows[goes_left])
+        self._regroup(rows[~goes_left])
+
+    def _check_size(self, n_active: int, node: int) -> None:
+        if n_active < self._min_child_samples:
+            raise Refusal(
+                Code.NODES,
+                f"node {node} or a side of its split has fewer than "
+                f"min_child_samples={self._min_child_samples} rows",
+            )
+
+    def _together(self, rows: NDArray[np.int32]) -> bool:
+        """Whether no node that was shown so far parts these rows."""
+        groups = self._group[rows]
+        return bool(np.all(groups == groups[0]))
+
+    def _regroup(self, rows: NDArray[np.int32]) -> None:
+        self._group[rows] = self._n_groups
+        self._n_groups += 1
+
+
+def rows_by_node(node_of_row: NDArray[np.uint16], n_nodes: int) -> list[NDArray[np.int32]]:
+    """List the rows of each node, ascending; rows of no node come last and are left out."""
+    order = np.argsort(node_of_row, kind="stable").astype(np.int32)
+    ends = np.searchsorted(node_of_row[order], np.arange(n_nodes + 1, dtype=np.uint16))
+    return [order[ends[node] : ends[node + 1]] for node in range(n_nodes)]
+
+
+def rows_left(
+    bins: NDArray[np.uint8], cut: int, missing_bin: int, missing_left: bool
+) -> NDArray[np.bool_]:
+    """Which binned values go left of a cut.
+
+    Parameters
+    ----------
+    bins : array of shape (n,), uint8
+    cut : int
+        Values up to this bin go left.
+    missing_bin : int
+    missing_left : bool
+    """
+    left: NDArray[np.bool_] = bins <= cut
+    if missing_left:
+        left |= bins == missing_bin
+    return left
+
+
+def check_split(
+    node: int, feature: int, cut: int, tree: FeatureTree, n_bins: Mapping[int, int]
+) -> None:
+    """Refuse a split of an unknown node, of a column outside the tree, or after no bin."""
+    if node not in tree.rows_of_node:
+        raise Refusal(Code.SPLIT, f"node {node} is not among the nodes that were just asked for")
+    if feature not in n_bins:
+        raise Refusal(Code.SPLIT, f"column {feature} does not take part in this tree")
+    if not 0 <= cut < n_bins[feature]:
+        raise Refusal(Code.SPLIT, f"column {feature} has no cut after bin {cut}")
+
+
+@njit(cache=True, nogil=True)
+def route_bits(
+    columns: NDArray[np.float32],
+    rows: NDArray[np.int32],
+    features: NDArray[np.int32],
+    thresholds: NDArray[np.float32],
+    missing_left: NDArray[np.bool_],
+    out: NDArray[np.uint8],
+) -> None:
+    """Write one bit per split and row, lowest bit first.
+
+    Parameters
+    ----------
+    columns : array of shape (n_features, n_all_rows), float32
+    rows : array of shape (n,), int32
+    features, thresholds, missing_left : arrays of shape (n_splits,)
+        Values at most the threshold go left; an infinite one sends every present value left.
+    out : array of shape (n_splits, ceil(n / 8)), uint8
+        Zero at first.
+    """
+    for split in range(len(features)):
+        column = columns[features[split]]
+        threshold = thresholds[split]
+        for i in range(len(rows)):
+            value = column[rows[i]]
+            left = missing_left[split] if np.isnan(value) else value <= threshold
+            if left:
+                out[split, i >> 3] |= np.uint8(1 << (i & 7))

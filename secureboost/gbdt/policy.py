@@ -1,0 +1,85 @@
+"""What a feature party allows: limits it enforces itself, whatever the label party asks.
+
+What bounds a curious label party belongs where the rows are, not in a promise. The budget counts
+per data set, over all sessions, so that cross-validation and tuning do not reset it.
+"""
+
+import threading
+from dataclasses import dataclass, fields
+
+from secureboost.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class Policy:
+    """The rules of a feature party.
+
+    Attributes
+    ----------
+    min_child_samples : int
+        Lowest ``min_child_samples`` that a run may use: no node and no side of a cut with fewer
+        rows is ever answered. Single histogram cells may hold fewer rows; `SECURITY.md` says so.
+    max_bin : int
+        Highest ``max_bin`` that a run may use. Fewer bins tell less about a column.
+    max_node_histograms : int or None
+        Nodes whose histograms are given out over the life of the data set; None is no limit.
+    max_routed_rows : int or None
+        Rows that are sent down the trees for predictions over the life of the data set; None is no
+        limit.
+
+    Raises
+    ------
+    secureboost.errors.ConfigError
+        If a limit is no whole number or outside its own limits.
+    """
+
+    min_child_samples: int = 1
+    max_bin: int = 255
+    max_node_histograms: int | None = None
+    max_routed_rows: int | None = None
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value, floor = getattr(self, field.name), 2 if field.name == "max_bin" else 1
+            if value is None and field.default is None:
+                continue
+            if not isinstance(value, int) or isinstance(value, bool) or value < floor:
+                raise ConfigError(
+                    f"{value!r} is not allowed; give a whole number of at least {floor}.",
+                    f"policy.{field.name}",
+                )
+        if self.max_bin > 255:
+            raise ConfigError(f"{self.max_bin} is more than the limit of 255.", "policy.max_bin")
+
+
+class Budget:
+    """What has been given out of a data set so far; shared by all of its sessions.
+
+    Parameters
+    ----------
+    policy : Policy
+    node_histograms, routed_rows : int
+        Already spent, for a data set that is served again.
+    """
+
+    def __init__(self, policy: Policy, node_histograms: int = 0, routed_rows: int = 0) -> None:
+        self._policy = policy
+        self._lock = threading.Lock()
+        self.node_histograms = node_histograms
+        self.routed_rows = routed_rows
+
+    def spend_histograms(self, nodes: int) -> bool:
+        """Take `nodes` from the budget; False, and nothing is taken, where too little is left."""
+        return self._spend("node_histograms", nodes, self._policy.max_node_histograms)
+
+    def spend_routes(self, rows: int) -> bool:
+        """Take `rows` from the budget; False, and nothing is taken, where too little is left."""
+        return self._spend("routed_rows", rows, self._policy.max_routed_rows)
+
+    def _spend(self, what: str, amount: int, limit: int | None) -> bool:
+        with self._lock:
+            spent = getattr(self, what) + amount
+            if limit is not None and spent > limit:
+                return False
+            setattr(self, what, spent)
+            return True

@@ -1,0 +1,262 @@
+"""The other companies, as a user of the Python interface names them.
+
+`FeatureParty` is a table in this process, for simulations and tests: the same messages under the
+same encryption, no network. `RemoteParty` is another company's `secureboost serve`.
+"""
+
+import queue
+from abc import ABC, abstractmethod
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from parties.answerer import Answerer
+from parties.certificates import TLS
+from parties.errors import PeerTimeoutError
+from parties.grpc_server import Server, listen
+from parties.grpc_transport import CONNECT_SECONDS, dial
+from parties.link import Link, LinkTransport
+from parties.local import LocalTransport
+from parties.messages import check_name
+from parties.peer import REPLY_SECONDS, Peer
+from secureboost._version import __version__
+from secureboost.data import check_ids, feature_matrix
+from secureboost.errors import DataError
+from secureboost.gbdt.feature import FeatureTable
+from secureboost.gbdt.model import PartyHalf
+from secureboost.gbdt.policy import Budget, Policy
+from secureboost.gbdt.store import HalfStore, MemoryStore
+from secureboost.trainers import Trainer
+
+
+class Party(ABC):
+    """A feature party that can be asked.
+
+    Attributes
+    ----------
+    name : str
+    index : pandas.Index
+        Ids of the rows that both sides hold, in the agreed order.
+    """
+
+    name: str
+    index: pd.Index
+
+    @abstractmethod
+    def connect(self, trainer: Trainer) -> Peer:
+        """Open a connection for one session of `trainer`."""
+
+
+def feature_table(
+    name: str,
+    table: pd.DataFrame,
+    *,
+    policy: Policy | None = None,
+    budget: Budget | None = None,
+    store: HalfStore | None = None,
+) -> FeatureTable:
+    """Check a feature party's table and bring it into the form in which it is served.
+
+    Parameters
+    ----------
+    name : str
+        Name of the party.
+    table : DataFrame
+        Feature columns, indexed by row id.
+    policy : Policy, optional
+    budget : Budget, optional
+        What has been spent before; nothing by default.
+    store : HalfStore, optional
+        In memory by default.
+
+    Raises
+    ------
+    secureboost.errors.DataError
+        If ids are missing or repeated, or a column is not numeric or holds infinite values.
+    parties.errors.PartyNameError
+        If `name` cannot name a party.
+    """
+    check_name(name)
+    if not isinstance(table, pd.DataFrame):
+        raise DataError(
+            f"party {name!r}: its table is a {type(table).__name__}. Give a pandas DataFrame "
+            "indexed by row id, with feature columns only."
+        )
+    check_ids(table.index, name)
+    policy = policy or Policy()
+    return FeatureTable(
+        party=name,
+        ids=row_ids(table.index),
+        feature_names=tuple(map(str, table.columns)),
+        columns=feature_matrix(table, name).T,
+        policy=policy,
+        budget=budget or Budget(policy),
+        store=store or MemoryStore(),
+    )
+
+
+def row_ids(index: pd.Index) -> list[str]:
+    """Write row ids as both sides must write them: as text."""
+    return [str(row_id) for row_id in index]
+
+
+class FeatureParty(Party):
+    """A feature party that lives in this process.
+
+    Parameters
+    ----------
+    name : str
+        Letters, digits, '.', '_' and '-'.
+    table : DataFrame
+        Its columns, indexed by row id. Numbers; empty cells are missing values.
+    policy : Policy, optional
+        Limits that it enforces. They count in this process; a copy in another one (as
+        `GridSearchCV` makes with ``n_jobs``) counts for itself.
+    insecure_test_keys : bool
+        Accept keys that are too short. For tests.
+
+    Examples
+    --------
+    >>> bureau = FeatureParty("bureau", bureau_table)
+    >>> model.fit(lender, defaulted, parties=[bureau])
+    """
+
+    def __init__(
+        self,
+        name: str,
+        table: pd.DataFrame,
+        *,
+        policy: Policy | None = None,
+        insecure_test_keys: bool = False,
+    ) -> None:
+        self.store = MemoryStore()
+        self._table = feature_table(name, table, policy=policy, store=self.store)
+        self._arguments = (name, table, policy, insecure_test_keys)
+        self._insecure_test_keys = insecure_test_keys
+        self.name = name
+        self.index = table.index
+
+    def __repr__(self) -> str:
+        n_features, n_rows = self._table.columns.shape
+        return f"FeatureParty({self.name!r}, {n_rows} rows, {n_features} columns)"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild, (*self._arguments, self.store.halves)
+
+    @property
+    def feature_names(self) -> tuple[str, ...]:
+        """Its columns; the label party sees them only in simulations."""
+        return self._table.feature_names
+
+    def half(self, model_id: str) -> PartyHalf | None:
+        """Its half of a model, or None."""
+        return self.store.load(model_id)
+
+    def connect(self, trainer: Trainer) -> Peer:
+        """Open a session in this process; frames cross as bytes all the same."""
+        codec = trainer.codec()
+        answerer = Answerer(
+            self.name,
+            codec,
+            lambda _hello: trainer.open_session(
+                self._table, in_process=True, insecure_test_keys=self._insecure_test_keys
+            ),
+            trainer=trainer.name,
+            software_version=__version__,
+        )
+        return Peer(self.name, LocalTransport(answerer), codec)
+
+
+def _rebuild(
+    name: str,
+    table: pd.DataFrame,
+    policy: Policy | None,
+    insecure_test_keys: bool,
+    halves: dict[str, PartyHalf],
+) -> FeatureParty:
+    party = FeatureParty(name, table, policy=policy, insecure_test_keys=insecure_test_keys)
+    party.store.halves.update(halves)
+    return party
+
+
+class RemoteParty(Party):
+    """Another company, reached over mutual TLS.
+
+    Parameters
+    ----------
+    name : str
+        As the party calls itself.
+    address : str
+        ``host:port``: theirs to dial, or with ``listen=True`` ours to wait on while they dial.
+    tls : TLS
+        Our certificate and key, and their pinned certificate.
+    index : pandas.Index or sequence of ids
+        Ids of the rows that both sides hold, in the agreed order. Positions in it travel, ids
+        never do; a digest proves that both sides mean the same.
+    timeout : float
+        Seconds that an answer may take.
+    connect_timeout : float
+        Seconds until the connection must stand.
+    listen : bool
+        Wait for the party to dial instead of dialling.
+
+    Examples
+    --------
+    >>> tls = TLS("lender.crt", "lender.key", "bureau.crt")
+    >>> bureau = RemoteParty("bureau", "bureau.example:7443", tls=tls, index=common_ids)
+    """
+
+    def __init__(
+        self,
+        name: str,
+        address: str,
+        *,
+        tls: TLS,
+        index: Any,
+        timeout: float = REPLY_SECONDS,
+        connect_timeout: float = CONNECT_SECONDS,
+        listen: bool = False,
+    ) -> None:
+        self.name = check_name(name)
+        self.index = index if isinstance(index, pd.Index) else pd.Index(np.asarray(index))
+        check_ids(self.index, name)
+        self.address = address
+        self._tls = tls
+        self._timeout = timeout
+        self._connect_timeout = connect_timeout
+        self._listen = listen
+        self._server: Server | None = None
+        self._links: queue.SimpleQueue[Link] = queue.SimpleQueue()
+
+    def __repr__(self) -> str:
+        way = "listening on" if self._listen else "at"
+        return f"RemoteParty({self.name!r}, {way} {self.address}, {len(self.index)} rows)"
+
+    def connect(self, trainer: Trainer) -> Peer:
+        """Dial, or wait for the party to dial.
+
+        Raises
+        ------
+        parties.errors.PartyError
+            If the connection cannot be made.
+        """
+        link = self._accept() if self._listen else self._dial()
+        return Peer(self.name, LinkTransport(link), trainer.codec(), timeout=self._timeout)
+
+    def close(self) -> None:
+        """Stop listening, if it does."""
+        if self._server is not None:
+            self._server.stop()
+            self._server = None
+
+    def _dial(self) -> Link:
+        return dial(self.address, self._tls, timeout=self._connect_timeout)
+
+    def _accept(self) -> Link:
+        if self._server is None:
+            self._server = listen(self.address, self._tls, self._links.put)
+        try:
+            return self._links.get(timeout=self._connect_timeout)
+        except queue.Empty:
+            raise PeerTimeoutError(self.name, "a connection", self._connect_timeout) from None

@@ -1,0 +1,199 @@
+from decimal import Decimal
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from secureboost.data import (
+    check_ids,
+    encode_labels,
+    feature_matrix,
+    label_classes,
+    match_rows,
+    row_digest,
+    stratified_holdout,
+)
+from secureboost.errors import ConfigError, DataError
+
+KEY = b"0123456789abcdef"
+
+
+def test_numeric_kinds_become_float32():
+    frame = pd.DataFrame(
+        {
+            "bool": [True, False, True],
+            "int": [1, 2, 3],
+            "float": [0.1, np.nan, -3.0],
+            "bool with gaps": [True, None, False],
+            "nullable": pd.array([1, None, 3], dtype="Int64"),
+            "decimal": [Decimal("1.5"), None, Decimal("2")],
+            "absent": [None, None, None],
+            "absent text": pd.array([None, None, None], dtype="string"),
+        }
+    )
+    matrix = feature_matrix(frame, "bureau")
+    assert matrix.dtype == np.float32
+    assert matrix.flags.f_contiguous
+    nan = np.nan
+    expected = [
+        [1, 1, 0.1, 1, 1, 1.5, nan, nan],
+        [0, 2, nan, nan, nan, nan, nan, nan],
+        [1, 3, -3, 0, 3, 2, nan, nan],
+    ]
+    np.testing.assert_array_equal(matrix, np.asarray(expected, dtype=np.float32))
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        (["red", "blue"], "column 'x' is text, not numbers. Encode it as numbers or drop it"),
+        (pd.Categorical([1, 2]), "column 'x' is text"),
+        ([1j, 2], "column 'x' is complex, not numbers"),
+        (["red", 3], "column 'x' is text"),
+        (pd.to_datetime(["2020-01-01", "2021-01-01"]), "column 'x' holds dates or times"),
+        (
+            [1.0, -np.inf],
+            "column 'x' is infinite or beyond the range of 32-bit floats (about 3.4e38) in 1 row "
+            "(data row 2)",
+        ),
+        ([1e39, 1e39], "in 2 rows (data rows 1 and 2). Clip such values or leave them empty."),
+    ],
+)
+def test_bad_columns_are_named_without_their_values(values, message):
+    with pytest.raises(DataError) as caught:
+        feature_matrix(pd.DataFrame({"a": [1, 2], "x": values}), "bureau")
+    assert str(caught.value).startswith("bureau: ")
+    assert message in str(caught.value)
+    assert "red" not in str(caught.value)
+
+
+def test_many_positions_are_cut_short():
+    with pytest.raises(DataError, match=r"1,000 rows \(first at data rows 1, 2, 3, 4, 5\)"):
+        feature_matrix(pd.DataFrame({"x": np.full(1000, np.inf)}), "")
+
+
+def test_shape_of_the_table():
+    with pytest.raises(DataError, match="label party: the table has no rows"):
+        feature_matrix(pd.DataFrame({"x": []}), "")
+    with pytest.raises(DataError, match="bureau: no feature column is left"):
+        feature_matrix(pd.DataFrame(index=[1, 2]), "bureau")
+    twice = pd.DataFrame([[1, 2]], columns=["x", "x"])
+    with pytest.raises(DataError, match="names occur more than once: 'x'"):
+        feature_matrix(twice, "bureau")
+
+
+@pytest.mark.parametrize(
+    ("ids", "message"),
+    [
+        (["a", None], "the id is missing in 1 row (data row 2)"),
+        ([1.0, np.nan, np.nan], "the id is missing in 2 rows (data rows 2 and 3)"),
+        (["a", "  "], "the id is blank in 1 row (data row 2)"),
+        (["a", "b", "a"], "ids occur more than once in 2 rows (data rows 1 and 3)"),
+        (pd.MultiIndex.from_tuples([(1, 2)]), "the index has 2 levels"),
+    ],
+)
+def test_bad_ids(ids, message):
+    with pytest.raises(DataError) as caught:
+        check_ids(ids if isinstance(ids, pd.Index) else pd.Index(ids), "bureau")
+    assert f"bureau: {message}" in str(caught.value)
+
+
+def test_match_rows_finds_positions():
+    positions = match_rows(pd.Index(["c", "a"]), pd.Index(["a", "b", "c"]), "bureau")
+    assert positions.dtype == np.int64
+    assert positions.tolist() == [2, 0]
+
+
+def test_match_rows_counts_absent_rows_without_their_ids():
+    with pytest.raises(DataError) as caught:
+        match_rows(pd.Index(["a", "secret", "b"]), pd.Index(["a", "b"]), "bureau")
+    message = str(caught.value)
+    assert "bureau: its table lacks 1 of the 3 rows asked for: 1 row (data row 2)" in message
+    assert "secret" not in message
+    with pytest.raises(DataError, match="ids are numbers and the other's are text"):
+        match_rows(pd.Index([1, 2]), pd.Index(["1", "2"]), "bureau")
+
+
+def test_row_digest_depends_on_ids_order_and_key():
+    digests = {
+        row_digest(["a", "b"], KEY),
+        row_digest(["b", "a"], KEY),
+        row_digest(["ab", ""], KEY),
+        row_digest(["ab"], KEY),
+        row_digest(["a", "b"], KEY[::-1]),
+    }
+    assert len(digests) == 5
+    assert {len(digest) for digest in digests} == {32}
+    assert row_digest(pd.Index([1, 2]), KEY) == row_digest(["1", "2"], KEY)
+
+
+def test_row_digest_needs_a_key():
+    with pytest.raises(ValueError, match="key has 3 bytes; row_digest needs at least 16"):
+        row_digest(["a"], b"abc")
+
+
+@given(st.lists(st.text()), st.lists(st.text()))
+def test_row_digests_of_different_lists_differ(first, second):
+    assert (row_digest(first, KEY) == row_digest(second, KEY)) == (first == second)
+
+
+@pytest.mark.parametrize(
+    ("y", "positive", "expected"),
+    [
+        ([0, 1, 1], None, [0, 1, 1]),
+        ([True, False], None, [1, 0]),
+        ([0.0, 1.0], None, [0, 1]),
+        (["good", "bad"], "bad", [0, 1]),
+        ([1, 2], "2", [0, 1]),
+        ([1, 2], 1, [1, 0]),
+        (pd.Series(["a", "b"], dtype="string"), "a", [1, 0]),
+    ],
+)
+def test_labels_become_zero_and_one(y, positive, expected):
+    encoded = encode_labels(y, positive)
+    assert encoded.dtype == np.uint8
+    assert encoded.tolist() == expected
+
+
+@pytest.mark.parametrize(
+    ("y", "positive", "message"),
+    [
+        ([1, 1], None, "the label has one class in 2 rows; it needs exactly two"),
+        ([0, 1, 2], None, "the label has 3 classes in 3 rows"),
+        ([0, 1, np.nan], None, "the label is missing in 1 row (data row 3)"),
+        (["good", None], "good", "the label is missing in 1 row (data row 2)"),
+        ([1, 2], None, "they are not 0 and 1. Name the class to predict: --positive"),
+        (["good", "bad"], None, "they are not 0 and 1"),
+        (["good", "bad"], "evil", "positive='evil' is neither of the label's two classes"),
+        (np.asarray(["good", 1], dtype=object), "good", "the label mixes text and numbers"),
+    ],
+)
+def test_bad_labels(y, positive, message):
+    with pytest.raises(DataError) as caught:
+        encode_labels(y, positive, "lender.csv")
+    assert f"lender.csv: {message}" in str(caught.value) or message in str(caught.value)
+    assert "good" not in str(caught.value)
+
+
+def test_label_classes_are_sorted():
+    assert label_classes(["b", "a", "b"]).tolist() == ["a", "b"]
+
+
+def test_holdout_is_seeded_stratified_and_complete():
+    labels = np.asarray([1] * 30 + [0] * 170, dtype=np.uint8)
+    train, test = stratified_holdout(labels, 0.2, seed=5)
+    assert len(test) == 40
+    assert labels[test].sum() == 6
+    assert sorted([*train, *test]) == list(range(200))
+    assert (np.diff(train) > 0).all()
+    np.testing.assert_array_equal(test, stratified_holdout(labels, 0.2, seed=5)[1])
+    assert not np.array_equal(test, stratified_holdout(labels, 0.2, seed=6)[1])
+
+
+def test_holdout_limits():
+    with pytest.raises(ConfigError, match=r"test_size: is 1\.5; it must lie above 0 and below 1"):
+        stratified_holdout(np.asarray([0, 1], dtype=np.uint8), 1.5, 0)
+    with pytest.raises(DataError, match=r"3 rows are too few to hold out 0\.2 of them"):
+        stratified_holdout(np.asarray([0, 0, 1], dtype=np.uint8), 0.2, 0)

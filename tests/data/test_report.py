@@ -1,0 +1,109 @@
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+
+from secureboost.charts import line_chart
+from secureboost.errors import DataError
+from secureboost.report import ModelResult, Report, render_report, write_report
+
+LABELS = np.asarray([0, 1] * 150)
+SCORES = np.clip(0.3 * LABELS + np.linspace(0, 0.6, 300), 0, 1)
+
+
+@pytest.fixture
+def report():
+    return Report(
+        "A <b>run</b>",
+        LABELS,
+        [
+            ModelResult("lender & co", np.full(300, 0.5), 0.5),
+            ModelResult("federated", SCORES, 93.0, 41_200_000, 12_900_000),
+        ],
+        main_model=1,
+        facts=[("key", "2048 bits")],
+        verdict="Federated equals pooled exactly.",
+        curve_name="AUC on test rows",
+        curve=[0.7, 0.75, 0.76, 0.76],
+        times=[("encrypting", 41.2), ("summing", 0.0)],
+        learned=[("<bureau>", ["which rows share a node"])],
+    )
+
+
+class Balance(HTMLParser):
+    """Checks that tags close in order."""
+
+    def __init__(self):
+        super().__init__()
+        self.open = []
+
+    def handle_starttag(self, tag, attrs):
+        if tag not in {"meta"}:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_startendtag(self, tag, attrs):
+        pass
+
+
+def test_report_shows_what_it_was_given_and_escapes_it(report):
+    html = render_report(report)
+    for text in (
+        "A &lt;b&gt;run&lt;/b&gt;",
+        "lender &amp; co",
+        "41.2 MB",
+        "12.9 MB",
+        "1 min 33 s",
+        "2048 bits",
+        "Federated equals pooled exactly.",
+        "&lt;bureau&gt;",
+        "which rows share a node",
+        "300 test rows, 50.0 % of class 1",
+        "The widest gap, ",
+        "AUC on test rows",
+    ):
+        assert text in html
+    assert "<b>run" not in html
+    balance = Balance()
+    balance.feed(html)
+    assert balance.open == []
+
+
+def test_report_needs_no_other_resource(report):
+    html = render_report(report)
+    assert not re.search(r"<script|<link|<img|@import|url\(|https?://|src=", html)
+    assert "nan" not in html
+
+
+def test_empty_parts_are_left_out():
+    html = render_report(Report("run", LABELS, [ModelResult("local", SCORES)]))
+    for text in ("Where the time went", "What each party learned", "Training", "None"):
+        assert text not in html
+
+
+def test_bad_reports_write_nothing(report, tmp_path):
+    for change, message in (
+        ({"models": []}, "a report shows 1 to 4 models, not 0"),
+        ({"main_model": 2}, "main_model=2 is none of 2 models"),
+        ({"curve": [0.5, float("nan")]}, "the training curve has a value that is infinite"),
+        ({"labels": np.zeros(300)}, "metrics need both classes"),
+    ):
+        with pytest.raises(DataError, match=message):
+            write_report(replace(report, **change), tmp_path / "report.html")
+    assert not (tmp_path / "report.html").exists()
+    write_report(report, tmp_path / "report.html")
+    assert (tmp_path / "report.html").read_text(encoding="utf-8").startswith("<!doctype html>")
+
+
+def test_chart_places_points_and_round_ticks():
+    chart = line_chart(
+        "t", "x", "y", [("a", np.asarray([0.0, 1.0]), np.asarray([0.0, 1.0]))],
+        x_range=(0, 1), y_range=(0, 1),
+    )  # fmt: skip
+    assert chart.lines[0].points == "58.0,284.0 446.0,12.0"
+    assert [text for _, text in chart.x_ticks] == ["0", "0.2", "0.4", "0.6", "0.8", "1"]
+    assert chart.guide == ""
