@@ -45,6 +45,7 @@ from parties.messages import (
 from parties.service import START, OpenService, Service
 
 NEW, CLOSED = "new", "closed"
+_ANONYMOUS = "asking party"
 
 _CODES: dict[type[ProtocolError], SessionCode] = {
     VersionMismatchError: SessionCode.VERSION_MISMATCH,
@@ -70,8 +71,9 @@ class Answerer:
     trainer : str
         The trainer that is served; another one in `Hello` is refused.
     software_version : str
-    asker : str
-        What the asking party is called in local logs and errors until `Hello` names it.
+    asker : str or None
+        The asking party's name where the transport knows it (``Link.party``, from the pinned
+        certificate). None: the name that it gives itself in `Hello`.
 
     Raises
     ------
@@ -87,11 +89,11 @@ class Answerer:
         *,
         trainer: str,
         software_version: str,
-        asker: str = "asking party",
+        asker: str | None = None,
     ) -> None:
         self.name = check_name(name)
         self.codec = codec
-        self.asker = asker
+        self.asker = asker or _ANONYMOUS
         self._open_service = open_service
         self._trainer = trainer
         self._software_version = software_version
@@ -176,7 +178,8 @@ class Answerer:
         )
 
     def _welcome(self, hello: Hello) -> Welcome:
-        self.asker = hello.party
+        if self.asker == _ANONYMOUS:
+            self.asker = hello.party
         if hello.protocol_version != PROTOCOL_VERSION:
             raise VersionMismatchError(
                 self.asker,
@@ -207,7 +210,7 @@ class Answerer:
         _log.warning("session ended: %s", error)
         self._state = CLOSED
         return Failure(
-            code=_CODES[type(error)].value,
+            code=_CODES.get(type(error), SessionCode.MALFORMED_FRAME).value,
             detail=error.problem[:DETAIL_LENGTH],
             ends_session=True,
         )

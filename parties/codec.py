@@ -123,7 +123,7 @@ class Codec:
         InvalidMessageError
             If the message breaks its own declaration or the limits; the text names the field.
         """
-        name = type(message).__name__
+        name = _tag(type(message))
         if self._types.get(name) is not type(message):
             raise InvalidMessageError("", f"{name} is not a message of this codec")
         for field, spec in array_fields(type(message)).items():

@@ -13,14 +13,16 @@ import grpc
 from parties.chunks import CHUNK_BYTES
 from parties.errors import ListenError, PartyError
 
-__all__ = ["METHOD", "SERVICE", "SESSION", "grpc", "options", "split_address"]
+__all__ = ["ACCEPTED", "METHOD", "SERVICE", "SESSION", "grpc", "options", "split_address"]
 
 SERVICE = "secureboost.Parties"
 SESSION = "Session"
 METHOD = f"/{SERVICE}/{SESSION}"
+ACCEPTED = ("secureboost-session", "open")
+"""Metadata with which the listening side opens a session; a refusal comes without."""
 
 PING_SECONDS = 10
-PING_TIMEOUT_SECONDS = 10
+PING_TIMEOUT_SECONDS = 20
 
 _MESSAGE_BYTES = CHUNK_BYTES + 4096  # a chunk, its flag, and room for gRPC's own framing
 
@@ -28,7 +30,7 @@ _MESSAGE_BYTES = CHUNK_BYTES + 4096  # a chunk, its flag, and room for gRPC's ow
 def options(**more: int | str) -> list[tuple[str, int | str]]:
     """Channel options of both ends; keys of `more` are gRPC's without the ``grpc.``.
 
-    A silent machine is noticed after 20 seconds: a ping every 10, and 10 to answer it. The server
+    A silent machine is noticed within 30 seconds: a ping every 10, and 20 to answer it. The server
     must be told that such pings are welcome, or it hangs up on a peer that waits for long.
     """
     chosen: dict[str, int | str] = {
@@ -36,6 +38,7 @@ def options(**more: int | str) -> list[tuple[str, int | str]]:
         "max_receive_message_length": _MESSAGE_BYTES,
         "keepalive_time_ms": PING_SECONDS * 1000,
         "keepalive_timeout_ms": PING_TIMEOUT_SECONDS * 1000,
+        "http2.ping_timeout_ms": PING_TIMEOUT_SECONDS * 1000,  # 60 seconds unless told
         "keepalive_permit_without_calls": 1,
         "http2.max_pings_without_data": 0,
         "http2.min_ping_interval_without_data_ms": PING_SECONDS * 500,

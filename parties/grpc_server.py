@@ -10,7 +10,7 @@ from typing import Any
 from parties.certificates import TLS, Certificate, fingerprint_of, read_identity, read_pins
 from parties.codec import Limits
 from parties.errors import ListenError, PartyError
-from parties.grpc_options import SERVICE, SESSION, grpc, options, split_address
+from parties.grpc_options import ACCEPTED, SERVICE, SESSION, grpc, options, split_address
 from parties.link import Link
 
 _log = logging.getLogger(__name__)
@@ -109,7 +109,7 @@ class Server:
         threading.Thread(target=self._run, args=(link,), daemon=True).start()
         if not context.add_callback(link.lost):
             link.lost()
-        context.send_initial_metadata(())
+        context.send_initial_metadata((ACCEPTED,))
         reader = threading.Thread(target=link.read, args=(chunks, _explain), daemon=True)
         reader.start()
         yield from link.outgoing()

@@ -15,7 +15,7 @@ from parties.errors import (
     PeerUnreachableError,
     printable,
 )
-from parties.grpc_options import METHOD, grpc, options, split_address
+from parties.grpc_options import ACCEPTED, METHOD, grpc, options, split_address
 from parties.link import Link
 from parties.messages import SessionCode
 from parties.preflight import check_route
@@ -70,7 +70,7 @@ def dial(
         grpc.ssl_channel_credentials(pin.pem, identity.private_key, identity.certificate.pem),
         options(ssl_target_name_override=pin.host, default_authority=pin.host),
     )
-    opened = threading.Event()
+    decided, refused = threading.Event(), threading.Event()
 
     def explain(error: Exception) -> str:
         known = isinstance(error, grpc.RpcError)
@@ -84,17 +84,19 @@ def dial(
     call = channel.stream_stream(METHOD, None, None)(link.outgoing())
 
     def read() -> None:
-        call.initial_metadata()  # comes when the other side has accepted the session
-        opened.set()
+        if ACCEPTED not in map(tuple, call.initial_metadata() or ()):
+            call.code()  # comes with the refusal
+            refused.set()
+        decided.set()
         link.read(call, explain)
 
     threading.Thread(target=read, name=f"link-{pin.party}", daemon=True).start()
-    if not opened.wait(max(0.1, deadline - time.monotonic())):
+    if not decided.wait(max(0.1, deadline - time.monotonic())):
         link.close(abort=True)
         raise PeerUnreachableError(
             pin.party, f"{address} did not open a session within {timeout:g} seconds"
         )
-    if not call.is_active() and call.code() is not grpc.StatusCode.OK:
+    if refused.is_set():
         code, details = call.code(), printable(call.details())
         link.close(abort=True)
         if code is grpc.StatusCode.RESOURCE_EXHAUSTED:

@@ -20,7 +20,8 @@ from parties.peer import Transport
 
 CLOSE_SECONDS = 2.0
 IDLE_SECONDS = 24 * 3600.0
-HELLO_SECONDS = 30.0
+FIRST_REQUEST_SECONDS = 30.0
+SEND_SECONDS = 600.0
 _OUTBOX_CHUNKS = 4
 
 
@@ -182,17 +183,20 @@ def serve_link(link: Link, answerer: Answerer, *, idle_seconds: float = IDLE_SEC
     PartyError
         If the session did not end with a goodbye or a failure that we sent.
     """
-    patience = min(HELLO_SECONDS, idle_seconds)
+    patience = min(FIRST_REQUEST_SECONDS, idle_seconds)
     try:
         while not answerer.closed:
-            link.send(answerer.answer(link.receive(patience)), idle_seconds)
+            link.send(answerer.answer(link.receive(patience)), SEND_SECONDS)
             patience = idle_seconds
     except ProtocolError as error:
-        link.send(answerer.reject(error), CLOSE_SECONDS)
+        with contextlib.suppress(TimeoutError):
+            link.send(answerer.reject(error), CLOSE_SECONDS)
         raise
     except TimeoutError:
         raise PeerUnreachableError(
-            link.party, f"sent no request for {patience:g} seconds; the session is over"
+            link.party,
+            f"neither asked for {patience:g} seconds nor took an answer within "
+            f"{SEND_SECONDS:g}; the session is over",
         ) from None
     finally:
         answerer.close()

@@ -213,7 +213,7 @@ class MatchRows(Request[Ack], frozen=True, kw_only=True):
     """Do you hold these rows in this order? `parties.rows` makes and checks the digest.
 
     Reveals: the number of rows, and a digest under a fresh key with which the receiver can test
-    guesses of the whole list of ids (never of one id alone).
+    guesses of the whole list of ids.
     """
 
     digest_key: Bytes32

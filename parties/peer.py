@@ -44,6 +44,7 @@ REPLY_SECONDS = 3600.0
 """Default deadline. A dead machine is noticed by the transport long before; this ends the wait for
 one that is alive and stuck."""
 
+HELLO_SECONDS = 60.0
 GOODBYE_SECONDS = 5.0
 IN_FLIGHT = 8
 
@@ -189,7 +190,7 @@ class Peer:
             For instance ``trainer_mismatch`` or ``busy``.
         """
         hello = make_hello(trainer, party, software_version)
-        return self.check_welcome(self.submit(hello))
+        return self.check_welcome(self.submit(hello, HELLO_SECONDS))
 
     def check_welcome(self, future: Future[Welcome]) -> Welcome:
         """Wait for the reply to `Hello` and compare version and name."""

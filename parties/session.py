@@ -1,12 +1,12 @@
 """Several peers, asked side by side."""
 
 from collections.abc import Sequence
-from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from types import TracebackType
 
 from parties.errors import PartyNameError
 from parties.messages import ReplyT, Request, Welcome
-from parties.peer import Peer, make_hello
+from parties.peer import HELLO_SECONDS, Peer, make_hello
 from parties.traffic import Traffic
 
 
@@ -39,11 +39,12 @@ class Session:
     def greet(self, *, trainer: str, party: str, software_version: str) -> list[Welcome]:
         """Open the session with every peer; see `Peer.greet`."""
         hello = make_hello(trainer, party, software_version)
-        futures = [peer.submit(hello) for peer in self.peers]
-        _wait(futures)
-        return [
-            peer.check_welcome(future) for peer, future in zip(self.peers, futures, strict=True)
-        ]
+        futures = [peer.submit(hello, HELLO_SECONDS) for peer in self.peers]
+        wait(futures, return_when=FIRST_EXCEPTION)
+        for peer, future in zip(self.peers, futures, strict=True):
+            if future.done():  # all of them, unless one has failed
+                peer.check_welcome(future)
+        return [future.result() for future in futures]
 
     def ask_all(
         self, requests: Sequence[Request[ReplyT]], timeout: float | None = None
@@ -71,7 +72,9 @@ class Session:
             peer.submit(request, timeout)
             for peer, request in zip(self.peers, requests, strict=True)
         ]
-        _wait(futures)
+        done, _ = wait(futures, return_when=FIRST_EXCEPTION)
+        for future in done:
+            future.result()
         return [future.result() for future in futures]
 
     @property
@@ -103,11 +106,3 @@ class Session:
             self.close()
         else:
             self.abort()
-
-
-def _wait(futures: Sequence[Future[ReplyT]]) -> None:
-    """Wait for all futures, or raise the first error that one of them ends with."""
-    done, _ = wait(futures, return_when=FIRST_EXCEPTION)
-    for future in futures:
-        if future in done and (error := future.exception()) is not None:
-            raise error

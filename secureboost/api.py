@@ -1,6 +1,7 @@
 """The scikit-learn estimators."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +23,11 @@ from sklearn.utils.validation import (
 from crypto.scheme import PrivateKey
 from crypto.schemes import get_scheme
 from parties.traffic import Traffic
-from secureboost.data import feature_matrix
+from secureboost.data import feature_matrix, positions_text
 from secureboost.errors import ModelError
 from secureboost.gbdt.booster import OnTree
 from secureboost.gbdt.label import (
+    Partner,
     TrainingTable,
     booster_params,
     raw_scores,
@@ -42,6 +44,15 @@ from secureboost.trainers import get_trainer
 IMPORTANCE_TYPES = ("gain", "total_gain", "weight")
 LABEL_FILE = "label.json"
 TRAINER = get_trainer("secureboost")
+
+
+@dataclass(frozen=True, repr=False)
+class _EvalTable:
+    """A set of `eval_set`, checked: own columns, labels as 0 and 1, the partners' rows."""
+
+    X: NDArray[np.float32]
+    labels: NDArray[np.int64]
+    partners: list[Partner]
 
 
 class SecureBoostClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
@@ -221,8 +232,9 @@ class SecureBoostClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
         eval_set: Sequence[tuple[Any, ArrayLike]] | None = None,
         column_owner: Mapping[str, Sequence[str]] | None = None,
         on_tree: OnTree | None = None,
+        make_key: Callable[[], PrivateKey] | None = None,
     ) -> "SecureBoostClassifier":
-        """`fit`, telling somebody after every tree."""
+        """`fit`, telling somebody after every tree, perhaps with a key that exists already."""
         parties = check_parties(parties, X)
         parameters = self._plain_parameters()
         params = booster_params(parameters)
@@ -240,6 +252,10 @@ class SecureBoostClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
         if not weight.any():
             raise ValueError("sample_weight is zero for every row; some rows must count")
         owners = check_column_owner(column_owner, self._own_names(), parties)
+        eval_tables = [
+            self._eval_table(f"eval_set[{number}]", *pair, parties)
+            for number, pair in enumerate(eval_set or ())
+        ]
         trained = train(
             TrainingTable(
                 matrix, labels, weight, self._own_names(), hasattr(self, "feature_names_in_")
@@ -247,7 +263,7 @@ class SecureBoostClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
             make_partners(parties, X, TRAINER),
             params,
             OBJECTIVES["binary:logistic"](),
-            make_key=self._generate_key,
+            make_key=make_key or self._generate_key,
             classes=tuple(self.classes_.tolist()),
             parameters=parameters,
             n_jobs=self._threads(),
@@ -259,7 +275,7 @@ class SecureBoostClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
         self.column_owner_ = owners
         self._halves: dict[str, PartyHalf] = {}
         if eval_set is not None:
-            self.evals_result_ = self._evaluate(eval_set)
+            self.evals_result_ = self._evaluate(eval_tables)
         return self
 
     def decision_function(
@@ -396,9 +412,7 @@ class SecureBoostClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
         if isinstance(X, pd.DataFrame):
             validate_data(self, X, reset=reset, skip_check_array=True)
             return feature_matrix(X, "")
-        array = validate_data(
-            self, X, reset=reset, dtype=np.float64, ensure_all_finite="allow-nan"
-        )
+        array = validate_data(self, X, reset=reset, dtype=np.float64, ensure_all_finite="allow-nan")
         return feature_matrix(pd.DataFrame(array), "")
 
     def _labels(self, y: ArrayLike) -> NDArray[np.float64]:
@@ -447,23 +461,38 @@ class SecureBoostClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
         """Halves that lie in this process: of its parties, or read by `load`."""
         halves = dict(self._halves)
         for party in getattr(self, "parties_", []):
-            half = party.half(self.label_half_.model_id) if isinstance(party, FeatureParty) else None
+            half = (
+                party.half(self.label_half_.model_id) if isinstance(party, FeatureParty) else None
+            )
             if half is not None:
                 halves[party.name] = half
         return halves
 
-    def _evaluate(
-        self, eval_set: Sequence[tuple[Any, ArrayLike]]
-    ) -> dict[str, dict[str, list[float]]]:
+    def _eval_table(self, name: str, X: Any, y: ArrayLike, parties: Sequence[Party]) -> _EvalTable:
+        """Check a set before training, so that hours are not lost to a typing mistake."""
+        check_parties(parties, X)
+        matrix = self._matrix(X, reset=False)
+        labels = column_or_1d(y)
+        check_consistent_length(X, labels)
+        unknown = ~np.isin(labels, self.classes_)
+        if unknown.any():
+            raise ValueError(
+                f"{name}: the label is neither of the two training classes in "
+                f"{positions_text(unknown)}"
+            )
+        if len(np.unique(labels)) < 2:
+            raise ValueError(f"{name} has one class; its metrics need both")
+        return _EvalTable(
+            matrix, np.searchsorted(self.classes_, labels), make_partners(parties, X, TRAINER)
+        )
+
+    def _evaluate(self, tables: Sequence[_EvalTable]) -> dict[str, dict[str, list[float]]]:
         """Metrics of every set after every tree."""
+        predict = OBJECTIVES[self.label_half_.objective]().predict
         results = {}
-        for number, (X, y) in enumerate(eval_set):
-            matrix = self._matrix(X, reset=False)
-            labels = np.searchsorted(self.classes_, column_or_1d(y))
-            partners = make_partners(self._parties_for(None, X), X, TRAINER)
-            stages = staged_raw_scores(self.label_half_, matrix, partners)
-            objective = OBJECTIVES[self.label_half_.objective]()
-            metrics = [evaluate(labels, objective.predict(raw)) for raw in stages]
+        for number, table in enumerate(tables):
+            stages = staged_raw_scores(self.label_half_, table.X, table.partners)
+            metrics = [evaluate(table.labels, predict(raw)) for raw in stages]
             results[f"validation_{number}"] = {
                 "auc": [metric.auc for metric in metrics],
                 "logloss": [metric.log_loss for metric in metrics],

@@ -145,6 +145,14 @@ class TrainConfig(Struct, frozen=True, forbid_unknown_fields=True):
         The feature parties in session order, which numbers the columns.
     out : Path
         Folder for model, metrics and log.
+    test_size : float
+        Share of the rows that is held out; 0 trains on all.
+    seed : int
+        Of the hold-out.
+    key : Path, optional
+        Paillier key file of `secureboost keygen`; by default each run makes a key of its own.
+    trainer : str
+        Name in the registry of trainers.
     model : dict
         Parameters of the estimator by name; `check_names` against its constructor.
     """
@@ -153,6 +161,10 @@ class TrainConfig(Struct, frozen=True, forbid_unknown_fields=True):
     tls: Identity
     party: dict[str, Partner]
     out: Path
+    test_size: Annotated[float, Meta(ge=0, lt=1)] = 0.0
+    seed: Annotated[int, Meta(ge=0)] = 0
+    key: Path | None = None
+    trainer: Name = "secureboost"
     model: dict[str, Any] = {}
 
     def __post_init__(self) -> None:
@@ -176,6 +188,8 @@ class ServeConfig(Struct, frozen=True, forbid_unknown_fields=True):
         ``host:port`` to wait on.
     dial : str, optional
         ``host:port`` of the label party, if that one waits.
+    trainer : str
+        Name in the registry of trainers.
     policy : PolicyLimits
     """
 
@@ -185,6 +199,7 @@ class ServeConfig(Struct, frozen=True, forbid_unknown_fields=True):
     store: Path
     listen: str | None = None
     dial: str | None = None
+    trainer: Name = "secureboost"
     policy: PolicyLimits = PolicyLimits()
 
     def __post_init__(self) -> None:

@@ -1,13 +1,13 @@
 """From the tables and parties a user names to the rows and connections a trainer needs."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from parties.peer import Peer
-from secureboost.data import match_rows, positions_text
+from secureboost.data import check_ids, match_rows
 from secureboost.errors import DataError, did_you_mean
 from secureboost.gbdt.label import Partner
 from secureboost.party import Party, row_ids
@@ -30,6 +30,8 @@ def check_parties(parties: Sequence[Party] | None, X: Any) -> list[Party]:
     names = [party.name for party in parties]
     if len(set(names)) < len(names):
         raise DataError(f"parties: {', '.join(names)}: two have one name; give each its own.")
+    if any(name.lower() == "label" for name in names):
+        raise DataError("parties: the name 'label' is kept for the label party's own half.")
     if parties and not isinstance(X, pd.DataFrame):
         raise DataError(
             f"X is a {type(X).__name__} without row ids, so its rows cannot be matched with "
@@ -39,35 +41,24 @@ def check_parties(parties: Sequence[Party] | None, X: Any) -> list[Party]:
 
 
 def make_partners(parties: Sequence[Party], X: pd.DataFrame, trainer: Trainer) -> list[Partner]:
-    """Look the rows of `X` up in every party and connect.
+    """Look the rows of `X` up in every party; nobody is connected to yet.
 
     Raises
     ------
     DataError
-        If an id repeats in `X`, or a party lacks rows.
-    parties.errors.PartyError
-        If a connection fails; those that stand are cut.
+        If an id is missing or repeated in `X`, or a party lacks rows.
     """
     if not parties:
         return []
-    repeated = X.index.duplicated()
-    if repeated.any():
-        raise DataError(
-            f"X: {int(repeated.sum()):,} row ids in its index repeat an earlier one, in "
-            f"{positions_text(repeated)}. With parties every row is one id."
-        )
-    rows = [match_rows(X.index, party.index, party.name).astype(np.int32) for party in parties]
-    peers: list[Peer] = []
-    try:
-        for party in parties:
-            peers.append(party.connect(trainer))
-    except BaseException:
-        for peer in peers:
-            peer.abort()
-        raise
+    check_ids(X.index, "X")
     return [
-        Partner(peer, row_ids(party.index), positions)
-        for party, peer, positions in zip(parties, peers, rows, strict=True)
+        Partner(
+            party.name,
+            partial(party.connect, trainer),
+            row_ids(party.index),
+            match_rows(X.index, party.index, party.name).astype(np.int32),
+        )
+        for party in parties
     ]
 
 

@@ -4,6 +4,7 @@
 same encryption, no network. `RemoteParty` is another company's `secureboost serve`.
 """
 
+import hashlib
 import queue
 from abc import ABC, abstractmethod
 from typing import Any
@@ -46,6 +47,9 @@ class Party(ABC):
     @abstractmethod
     def connect(self, trainer: Trainer) -> Peer:
         """Open a connection for one session of `trainer`."""
+
+    def close(self) -> None:  # noqa: B027 - most parties hold nothing open
+        """Release what is held between sessions."""
 
 
 def feature_table(
@@ -94,6 +98,13 @@ def feature_table(
         budget=budget or Budget(policy),
         store=store or MemoryStore(),
     )
+
+
+def data_digest(table: pd.DataFrame) -> str:
+    """Name a table by its content, whatever its file is called: SHA-256 in hexadecimal."""
+    digest = hashlib.sha256(repr(list(table.columns)).encode())
+    digest.update(pd.util.hash_pandas_object(table, index=True).to_numpy().tobytes())
+    return digest.hexdigest()
 
 
 def row_ids(index: pd.Index) -> list[str]:

@@ -38,9 +38,7 @@ class Trainer:
 
 TRAINERS: dict[str, Trainer] = {
     trainer.name: trainer
-    for trainer in (
-        Trainer(protocol.TRAINER, protocol.MESSAGES, protocol.Code, FeatureSession),
-    )
+    for trainer in (Trainer(protocol.TRAINER, protocol.MESSAGES, protocol.Code, FeatureSession),)
 }
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import numpy as np
+from joblib import effective_n_jobs
 from numpy.typing import NDArray
 
 from crypto.errors import CiphertextError, CryptoError
@@ -23,7 +24,7 @@ from secureboost.binning import BinMapper
 from secureboost.errors import ModelError
 from secureboost.gbdt.cells import CellLayout, bucket_rows
 from secureboost.gbdt.counts import NodeCounts
-from secureboost.gbdt.feature_tree import FeatureTree, check_split, rows_left, route_bits
+from secureboost.gbdt.feature_tree import FeatureTree, check_split, route_bits, rows_left
 from secureboost.gbdt.model import PartnerSplit, PartyHalf
 from secureboost.gbdt.policy import Budget, Policy
 from secureboost.gbdt.protocol import (
@@ -100,7 +101,7 @@ class FeatureSession(Service):
     insecure_test_keys : bool
         Accept keys that are too short. For tests.
     n_jobs : int
-        Threads for sums over ciphertexts.
+        Threads for sums over ciphertexts; -1 is one per core.
     """
 
     transitions = TRANSITIONS
@@ -116,7 +117,7 @@ class FeatureSession(Service):
         self._table = table
         self._in_process = in_process
         self._insecure_test_keys = insecure_test_keys
-        self._n_jobs = n_jobs
+        self._n_jobs = effective_n_jobs(n_jobs)
         self._training: _Training | None = None
         self._answers: Mapping[type[Message], Callable[[Any], Reply]] = {
             MatchRows: self._match_rows,
@@ -160,8 +161,11 @@ class FeatureSession(Service):
             )
         key = self._load_key(request)
         rows = self._positions(request.rows)
-        if len(np.unique(rows)) != len(rows):
-            raise Refusal(Code.ROWS, "a row is named twice; rows of a training set are distinct")
+        if len(rows) < policy.min_child_samples:
+            raise Refusal(
+                Code.POLICY,
+                f"{len(rows)} rows are fewer than this party's floor of {policy.min_child_samples}",
+            )
         X = self._table.columns[:, rows].T
         mapper = BinMapper.fit(X, request.max_bin, n_jobs=self._n_jobs)
         binned = mapper.transform(X, n_jobs=self._n_jobs)
@@ -209,6 +213,7 @@ class FeatureSession(Service):
                     f"tree {request.tree} is out of order; the next of "
                     f"{training.setup.n_trees} is {expected}",
                 )
+            log.info("tree %d of %d", request.tree + 1, training.setup.n_trees)
             tree = FeatureTree(request.tree, len(training.binned[0]), self._floor(training))
         if len(request.ciphertexts) != len(request.rows):
             raise Refusal(
@@ -231,21 +236,23 @@ class FeatureSession(Service):
             raise Refusal(Code.NODES, f"asked nodes must lie in 0..{len(request.nodes) - 1}")
         if np.any(np.diff(asked) <= 0):
             raise Refusal(Code.NODES, "asked nodes must ascend")
-        first_question = tree.features is None
-        tree.show_features(request.features, len(training.binned))
-        rows_of_nodes = tree.show_frontier(request.nodes, request.node_of_row)
+        tree.check_features(request.features, len(training.binned))
+        rows_of_nodes = tree.check_frontier(request.nodes, request.node_of_row)
         if not self._table.budget.spend_histograms(len(asked)):
             raise Refusal(
                 Code.BUDGET,
                 f"this data set's budget of {self._table.policy.max_node_histograms} node "
                 "histograms is spent",
             )
-        if first_question:
+        if tree.features is None:
             training.counts.begin_tree(tree.active, request.features)
+        tree.show(request.features, request.nodes, rows_of_nodes)
         allowed = training.counts.allowed([int(node) for node in request.nodes], rows_of_nodes)
         return Histograms(
             ciphertexts=self._sums(training, tree, [rows_of_nodes[i] for i in asked]),
-            allowed=np.zeros(0, np.uint8) if allowed is None else np.packbits(allowed, bitorder="little"),
+            allowed=np.zeros(0, np.uint8)
+            if allowed is None
+            else np.packbits(allowed, bitorder="little"),
         )
 
     def _sums(
@@ -279,7 +286,9 @@ class FeatureSession(Service):
         for node, feature, cut, missing_left in asked:
             bins = training.binned[feature][tree.rows_of_node[node]]
             sides.append(rows_left(bins, cut, training.setup.max_bin, bool(missing_left)))
-            tree.divide(node, sides[-1])
+            tree.check_division(node, sides[-1])
+        for (node, feature, cut, missing_left), goes_left in zip(asked, sides, strict=True):
+            tree.divide(node, goes_left)
             threshold = training.mapper.threshold(feature, cut)
             training.splits.append(
                 PartnerSplit(
@@ -337,6 +346,8 @@ class FeatureSession(Service):
         n = len(self._table.ids)
         if len(rows) == 0 or rows.min() < 0 or rows.max() >= n:
             raise Refusal(Code.ROWS, f"rows must be positions in 0..{n - 1}, and at least one")
+        if len(np.unique(rows)) != len(rows):
+            raise Refusal(Code.ROWS, "a row is named twice; rows must be distinct")
         return rows
 
     def _floor(self, training: _Training) -> int:

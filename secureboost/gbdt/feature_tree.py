@@ -1,11 +1,12 @@
 """What a feature party knows of the tree that is being grown, and what it therefore can check.
 
-It sees the rows of every node it is asked about. So it can hold the label party to its word: a
-node lies inside a node it was shown before, on one side of a split it made itself, and never below
-the floor that both agreed on.
+It sees the rows of every node it is asked about. So it can hold the label party to its word: nodes
+part an earlier node completely, or are a side of a split it made itself, and neither they nor what
+could be had by subtraction is below the floor that both agreed on.
 """
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numba import njit
@@ -32,7 +33,7 @@ class FeatureTree:
     active : array of shape (n_rows,), bool
         Rows whose gradients came.
     rows_of_node : dict of int to array, int32
-        Ascending rows of each node that was shown and not divided here.
+        Ascending rows of each node that was shown and not parted since, by whomever.
     features : array, int32, or None
         The tree's columns, once the first question has named them.
     """
@@ -46,7 +47,7 @@ class FeatureTree:
         self._next_row = 0
         # rows with the same number were last seen in one node, on one side of our own split
         self._group = np.zeros(n_rows, np.int64)
-        self._n_groups = 1
+        self._group_sizes = [n_rows]
 
     def activate(self, rows: NDArray[np.int32]) -> None:
         """Take note that the gradients of these rows came.
@@ -54,8 +55,11 @@ class FeatureTree:
         Raises
         ------
         Refusal
-            If they are not ascending, repeat earlier ones or exceed the training set.
+            If they are not ascending, repeat earlier ones or exceed the training set, or come
+            after the first question: sums before and after would differ by single rows.
         """
+        if self.features is not None:
+            raise Refusal(Code.TREE, f"tree {self.tree} grows already; its rows cannot change")
         if len(rows) == 0 or rows[0] < self._next_row or rows[-1] >= len(self.active):
             raise Refusal(
                 Code.ROWS, f"a block's rows must lie in {self._next_row}..{len(self.active) - 1}"
@@ -65,20 +69,24 @@ class FeatureTree:
         self.active[rows] = True
         self._next_row = int(rows[-1]) + 1
 
-    def show_features(self, features: NDArray[np.int32], n_features: int) -> None:
-        """Check the tree's columns; they stay the same throughout a tree."""
+    def check_features(self, features: NDArray[np.int32], n_features: int) -> None:
+        """Check the tree's columns; they stay the same throughout a tree.
+
+        Raises
+        ------
+        Refusal
+            If they do not ascend, do not exist or have changed.
+        """
         ascending = len(features) > 0 and features[0] >= 0 and features[-1] < n_features
         if not ascending or np.any(np.diff(features) <= 0):
             raise Refusal(Code.FEATURES, f"columns must ascend within 0..{n_features - 1}")
-        if self.features is None:
-            self.features = features.copy()
-        elif not np.array_equal(self.features, features):
+        if self.features is not None and not np.array_equal(self.features, features):
             raise Refusal(Code.FEATURES, "the columns of a tree cannot change while it grows")
 
-    def show_frontier(
+    def check_frontier(
         self, nodes: NDArray[np.int32], node_of_row: NDArray[np.uint16]
     ) -> list[NDArray[np.int32]]:
-        """Check a frontier against all that was seen before and remember it.
+        """Check a frontier against all that was seen before.
 
         Returns
         -------
@@ -88,7 +96,8 @@ class FeatureTree:
         Raises
         ------
         Refusal
-            If nodes repeat, a node mixes rows that were apart before, or is below the floor.
+            If nodes repeat, a node mixes rows that were apart before or is below the floor, or
+            an earlier node is not parted completely.
         """
         if not 0 < len(nodes) < NO_NODE or len(np.unique(nodes)) != len(nodes):
             raise Refusal(Code.NODES, f"ask for 1 to {NO_NODE - 1} distinct nodes")
@@ -99,34 +108,54 @@ class FeatureTree:
         if np.any((node_of_row >= len(nodes)) & (node_of_row != NO_NODE)):
             raise Refusal(Code.NODES, f"a row is placed beyond the {len(nodes)} nodes")
         rows_of_nodes = rows_by_node(node_of_row, len(nodes))
+        placed: Counter[int] = Counter()
         for node, rows in zip(nodes, rows_of_nodes, strict=True):
-            self._check_size(int(np.count_nonzero(self.active[rows])), int(node))
+            self._check_size(rows, int(node))
             if not self._together(rows):
                 raise Refusal(Code.NODES, f"node {node} mixes rows of different earlier nodes")
+            placed[int(self._group[rows[0]])] += len(rows)
+        if any(count < self._group_sizes[group] for group, count in placed.items()):
+            raise Refusal(Code.NODES, "the nodes leave out rows of an earlier node that they part")
+        return rows_of_nodes
+
+    def show(
+        self,
+        features: NDArray[np.int32],
+        nodes: NDArray[np.int32],
+        rows_of_nodes: Sequence[NDArray[np.int32]],
+    ) -> None:
+        """Remember columns and a frontier that passed their checks."""
+        self.features = features.copy()
+        parted = {int(self._group[rows[0]]) for rows in rows_of_nodes}
+        self.rows_of_node = {
+            node: rows
+            for node, rows in self.rows_of_node.items()
+            if int(self._group[rows[0]]) not in parted
+        }
         for node, rows in zip(nodes.tolist(), rows_of_nodes, strict=True):
             self._regroup(rows)
             self.rows_of_node[node] = rows
-        return rows_of_nodes
 
-    def divide(self, node: int, goes_left: NDArray[np.bool_]) -> None:
-        """Divide a node; later nodes must lie on one side of it.
+    def check_division(self, node: int, goes_left: NDArray[np.bool_]) -> None:
+        """Check a division of a node.
 
         Raises
         ------
         Refusal
-            If the node was divided already, by whomever, or a side is below the floor.
+            If a side is below the floor.
         """
         rows = self.rows_of_node[node]
-        if not self._together(rows):
-            raise Refusal(Code.NODES, f"node {node} was divided before")
         for side in (rows[goes_left], rows[~goes_left]):
-            self._check_size(int(np.count_nonzero(self.active[side])), node)
-        del self.rows_of_node[node]
+            self._check_size(side, node)
+
+    def divide(self, node: int, goes_left: NDArray[np.bool_]) -> None:
+        """Divide a node as checked; later nodes must lie on one side of it."""
+        rows = self.rows_of_node.pop(node)
         self._regroup(rows[goes_left])
         self._regroup(rows[~goes_left])
 
-    def _check_size(self, n_active: int, node: int) -> None:
-        if n_active < self._min_child_samples:
+    def _check_size(self, rows: NDArray[np.int32], node: int) -> None:
+        if np.count_nonzero(self.active[rows]) < self._min_child_samples:
             raise Refusal(
                 Code.NODES,
                 f"node {node} or a side of its split has fewer than "
@@ -139,8 +168,8 @@ class FeatureTree:
         return bool(np.all(groups == groups[0]))
 
     def _regroup(self, rows: NDArray[np.int32]) -> None:
-        self._group[rows] = self._n_groups
-        self._n_groups += 1
+        self._group[rows] = len(self._group_sizes)
+        self._group_sizes.append(len(rows))
 
 
 def rows_by_node(node_of_row: NDArray[np.uint16], n_nodes: int) -> list[NDArray[np.int32]]:
@@ -174,7 +203,7 @@ def check_split(
 ) -> None:
     """Refuse a split of an unknown node, of a column outside the tree, or after no bin."""
     if node not in tree.rows_of_node:
-        raise Refusal(Code.SPLIT, f"node {node} is not among the nodes that were just asked for")
+        raise Refusal(Code.SPLIT, f"node {node} was not asked for, or was parted since")
     if feature not in n_bins:
         raise Refusal(Code.SPLIT, f"column {feature} does not take part in this tree")
     if not 0 <= cut < n_bins[feature]:

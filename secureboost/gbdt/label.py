@@ -6,6 +6,7 @@ plaintext twin with which a federated model is compared.
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -44,15 +45,17 @@ class Partner:
 
     Attributes
     ----------
-    peer : Peer
-        Connected, not greeted yet.
+    name : str
+    connect : callable
+        Opens a connection to it, for one session.
     ids : sequence of str
         All rows that both sides hold, in the agreed order.
     rows : array of shape (n_rows,), int32
         For each row of the label party's table its position in `ids`.
     """
 
-    peer: Peer
+    name: str
+    connect: Callable[[], Peer]
     ids: Sequence[str]
     rows: NDArray[np.int32]
 
@@ -95,20 +98,24 @@ class Trained:
 
 
 def open_session(partners: Sequence[Partner]) -> Session:
-    """Greet all partners and prove to each other that the rows agree.
+    """Connect to all partners, greet them and prove to each other that the rows agree.
 
     Raises
     ------
     parties.errors.PartyError
-        If a partner is of another version, serves another trainer or holds other rows.
+        If a partner cannot be reached, is of another version, serves another trainer or holds
+        other rows. Those that were reached are released.
     """
-    session = Session([partner.peer for partner in partners])
-    try:
+    with ExitStack() as on_error:
+        peers = []
+        for partner in partners:
+            peer = partner.connect()
+            on_error.callback(peer.abort)
+            peers.append(peer)
+        session = Session(peers)
         session.greet(trainer=TRAINER, party=LABEL_PARTY, software_version=__version__)
         session.ask_all([match_rows(partner.ids) for partner in partners])
-    except BaseException:
-        session.abort()
-        raise
+        on_error.pop_all()
     return session
 
 
@@ -190,8 +197,8 @@ def train(
     packing = GradientPacking(
         len(table.y), encoding.max_integer(gradient_bound), encoding.max_integer(hessian_bound)
     )
+    key_owner = KeyOwner(make_key(), packing, n_jobs)
     with open_session(partners) as session:
-        key_owner = KeyOwner(make_key(), packing, n_jobs)
         remote = _set_up(session, partners, params, key_owner)
         try:
             half = finish(
@@ -234,7 +241,9 @@ def _set_up(
 def _check_bins(party: str, reply: Ready, max_bin: int) -> None:
     n_bins = reply.n_bins
     if len(n_bins) == 0 or n_bins.min() < 1 or n_bins.max() > max_bin:
-        raise IntegrityError(party, f"says that its columns have bins outside 1..{max_bin}, or none")
+        raise IntegrityError(
+            party, f"says that its columns have bins outside 1..{max_bin}, or none"
+        )
 
 
 def raw_scores(
@@ -284,17 +293,15 @@ def _sides(
     if not any(n_splits.values()):
         yield 0, n_rows, None
         return
-    wanted = [partner for partner in partners if n_splits[partner.peer.name]]
+    wanted = [partner for partner in partners if n_splits[partner.name]]
     widest = max(n_splits.values())
     step = max(8, min(n_rows, ROUTE_BYTES * 8 // widest) // 8 * 8)
-    with open_session(wanted):
+    with open_session(wanted) as session:
 
         def ask(first: int) -> list[Future[Routes]]:
             return [
-                partner.peer.submit(
-                    Route(model_id=half.model_id, rows=partner.rows[first : first + step])
-                )
-                for partner in wanted
+                peer.submit(Route(model_id=half.model_id, rows=partner.rows[first : first + step]))
+                for peer, partner in zip(session.peers, wanted, strict=True)
             ]
 
         pending = ask(0)
@@ -304,10 +311,10 @@ def _sides(
             sides = []
             for partner, future in zip(wanted, pending, strict=True):
                 bits = future.result().goes_left
-                expected = (n_splits[partner.peer.name], (behind - first + 7) // 8)
+                expected = (n_splits[partner.name], (behind - first + 7) // 8)
                 if bits.shape != expected:
                     raise IntegrityError(
-                        partner.peer.name,
+                        partner.name,
                         f"sent sides of shape {bits.shape}, not {expected}; its half of model "
                         f"{half.model_id} is not the one that was trained",
                     )

@@ -5,9 +5,14 @@ per data set, over all sessions, so that cross-validation and tuning do not rese
 """
 
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, fields
+from pathlib import Path
+
+import msgspec
 
 from secureboost.errors import ConfigError
+from secureboost.files import write_atomically
 
 
 @dataclass(frozen=True)
@@ -52,21 +57,40 @@ class Policy:
             raise ConfigError(f"{self.max_bin} is more than the limit of 255.", "policy.max_bin")
 
 
+class Spending(msgspec.Struct, frozen=True):
+    """What has been given out of one data set.
+
+    Attributes
+    ----------
+    node_histograms, routed_rows : int
+    """
+
+    node_histograms: int = 0
+    routed_rows: int = 0
+
+
 class Budget:
     """What has been given out of a data set so far; shared by all of its sessions.
 
     Parameters
     ----------
     policy : Policy
-    node_histograms, routed_rows : int
-        Already spent, for a data set that is served again.
+    spent : Spending, optional
+        Already given out, for a data set that is served again.
+    keep : callable, optional
+        Called with the new state before anything more is given out, to keep it beyond the process.
     """
 
-    def __init__(self, policy: Policy, node_histograms: int = 0, routed_rows: int = 0) -> None:
+    def __init__(
+        self,
+        policy: Policy,
+        spent: Spending | None = None,
+        keep: Callable[[Spending], None] | None = None,
+    ) -> None:
         self._policy = policy
+        self._keep = keep
         self._lock = threading.Lock()
-        self.node_histograms = node_histograms
-        self.routed_rows = routed_rows
+        self.spent = spent or Spending()
 
     def spend_histograms(self, nodes: int) -> bool:
         """Take `nodes` from the budget; False, and nothing is taken, where too little is left."""
@@ -78,8 +102,45 @@ class Budget:
 
     def _spend(self, what: str, amount: int, limit: int | None) -> bool:
         with self._lock:
-            spent = getattr(self, what) + amount
-            if limit is not None and spent > limit:
+            total = getattr(self.spent, what) + amount
+            if limit is not None and total > limit:
                 return False
-            setattr(self, what, spent)
+            spent = msgspec.structs.replace(self.spent, **{what: total})
+            if self._keep is not None:
+                self._keep(spent)
+            self.spent = spent
             return True
+
+
+def kept_budget(policy: Policy, path: Path, data_digest: str) -> Budget:
+    """Make a budget that goes on where earlier processes left it.
+
+    Parameters
+    ----------
+    policy : Policy
+    path : Path
+        JSON file with the spending of every data set by its digest; made where it is absent.
+    data_digest : str
+        Names the data set by its content, so that a renamed file is the same data set.
+
+    Raises
+    ------
+    secureboost.errors.ConfigError
+        If the file is damaged; it is not overwritten, since that would reset the budget.
+    """
+    spent_by_digest: dict[str, Spending] = {}
+    if path.exists():
+        try:
+            spent_by_digest = msgspec.json.decode(path.read_bytes(), type=dict[str, Spending])
+        except msgspec.DecodeError as error:
+            raise ConfigError(
+                f"{path} is damaged ({error}). It counts what was given out of each data set: "
+                "restore it from a backup, or delete it if the counts may start again.",
+                "store",
+            ) from error
+
+    def keep(spent: Spending) -> None:
+        spent_by_digest[data_digest] = spent
+        write_atomically(path, msgspec.json.encode(spent_by_digest), mode=0o600)
+
+    return Budget(policy, spent_by_digest.get(data_digest), keep)

@@ -2,15 +2,19 @@
 
 ::
 
-            MatchRows            Setup           GradientBlock       HistogramsOf
-    open  ------------> matched -------> set_up ---------------> loading -----------> growing
-                         |  ^                                     ^  |  ^               |  |
-                         |  |             Finish                  |  |  |  GradientBlock|  | Histo-
-                   Route +--+ <-----------------------------------|--+--|---------------+  | gramsOf,
-                            <-------------------------------------+     +------------------+ Divide
+    open --MatchRows--> matched --Setup--> set_up --GradientBlock--> loading
+                        (Route,                                      (GradientBlock)
+                         MatchRows)                                    |         ^
+                           ^                             HistogramsOf  |         |  GradientBlock
+                           |                                           v         |
+                           +-------------------- Finish -------------- growing --+
+                                                                     (HistogramsOf, Divide)
 
-Rows are positions in the list of ids that both sides proved to share (`parties.messages.MatchRows`);
-within a training session, positions in `Setup.rows`. The transition table is `TRANSITIONS`.
+Requests in brackets leave the state as it is; `Finish` ends training from ``loading`` as well (a
+last tree without a split). The table is `TRANSITIONS`.
+
+Rows are positions in the list of ids that both sides proved to share
+(`parties.messages.MatchRows`); within a training session, positions in `Setup.rows`.
 """
 
 from enum import StrEnum

@@ -159,7 +159,9 @@ class RemoteColumns(Columns):
         except CellRangeError as error:
             raise self._bad_cell(frontier, error.position or 0) from error
         except CiphertextError as error:
-            raise IntegrityError(self.owner, f"sent a histogram that is invalid: {error}") from error
+            raise IntegrityError(
+                self.owner, f"sent a histogram that is invalid: {error}"
+            ) from error
         sums = layout.to_dense(cells, n_asked)
         wrong = np.argwhere((sums.sum(axis=2) != totals[:, None, :]).any(axis=2))
         if len(wrong):

@@ -20,6 +20,7 @@ from parties.errors import (
     CertificateError,
     FrameTooLargeError,
     ListenError,
+    PartyError,
     PeerRefusedError,
     PeerTimeoutError,
     PeerUnreachableError,
@@ -260,6 +261,25 @@ def test_too_large_answer_is_cut(wires: Wires) -> None:
         with pytest.raises(FrameTooLargeError, match="bureau: sent a frame of more than 4096"):
             peer.ask(Add(values=np.zeros((1, 4096), np.int64)))
         assert peer.closed
+
+
+def test_silent_and_misbehaving_askers_lose_their_place(wires: Wires) -> None:
+    outcome: queue.Queue[PartyError] = queue.Queue()
+
+    def serve(link: Link) -> None:
+        try:
+            serve_link(link, make_answerer(), idle_seconds=0.1)
+        except PartyError as error:
+            outcome.put(error)
+
+    with listen("127.0.0.1:0", wires.bureau, serve, sessions=2) as server:
+        silent = dial(f"127.0.0.1:{server.port}", wires.bank)
+        assert "bank: neither asked for 0.1 seconds" in str(outcome.get(timeout=5))
+        with pytest.raises(PeerUnreachableError, match="bureau: the other side has ended the sess"):
+            silent.receive(5)
+        leaver = dial(f"127.0.0.1:{server.port}", wires.bank)
+        leaver.close()
+        assert "bank: the other side has ended the session" in str(outcome.get(timeout=5))
 
 
 # --- certificates on the wire ---------------------------------------------------------------

@@ -452,6 +452,15 @@ def test_session_greets_all_and_wants_distinct_names() -> None:
         assert nobody.ask_all([]) == []
 
 
+def test_a_session_with_one_party_of_another_version() -> None:
+    other = Scripted(Failure(code="version_mismatch", detail="asks for 1", ends_session=True))
+    fine = Scripted(welcome(party="a"))
+    session = Session([Peer("a", fine, make_codec()), Peer("b", other, make_codec())])
+    with pytest.raises(VersionMismatchError, match="b: asks for 1"), session:
+        session.greet(**GREETING)
+    assert all(peer.closed for peer in session.peers)
+
+
 def test_recording_keeps_both_directions() -> None:
     transport = RecordingTransport(LocalTransport(make_answerer()))
     peer = Peer("bureau", transport, make_codec())

@@ -1,0 +1,14 @@
+"""Registers every command with the application; a new command is a module and a name here."""
+
+from secureboost.cli import (  # noqa: F401 - importing registers
+    cert,
+    demo,
+    doctor,
+    evaluate,
+    keygen,
+    messages,
+    predict,
+    serve,
+    simulate,
+    train,
+)

@@ -1,0 +1,261 @@
+"""``secureboost demo``: two companies' processes train one model on this machine.
+
+Everything is what two companies would use: their tables and configuration files, certificates,
+`secureboost serve` in a process of its own, mutual TLS, 2048-bit Paillier. What only a demo can do
+comes last: put both companies' tables and halves together and compare.
+"""
+
+import contextlib
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from secureboost.cli.app import command
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from secureboost.portfolio import Portfolio
+    from secureboost.run import RunData, RunResult
+
+MODEL = {"max_depth": 4, "max_bin": 32, "min_child_samples": 20}
+TREES = 20
+TEST_SIZE = 0.2
+STOP_SECONDS = 10.0
+
+
+@command
+def demo(
+    out: Annotated[
+        Path | None, typer.Option(help="Folder of the run. Default: runs/demo-<time>.")
+    ] = None,
+    rows: Annotated[int, typer.Option(min=500, help="Customers of the made-up portfolio.")] = 10000,
+    trees: Annotated[int, typer.Option(min=1, help="Trees.")] = TREES,
+    key_bits: Annotated[int, typer.Option(help="Length of the key, at least 2048.")] = 2048,
+    force: Annotated[bool, typer.Option(help="Write into a folder that is not empty.")] = False,
+) -> None:
+    """Watch a lender and a credit bureau train one model over mutual TLS, and compare it."""
+    from secureboost.cli.console import stderr
+    from secureboost.cli.train import remote_parties
+    from secureboost.cli.training import logged, train_logged
+    from secureboost.config import load_train_config
+    from secureboost.portfolio import make_portfolio
+    from secureboost.run import RunData, make_model, make_report, prepare_folder, run, write_run
+
+    say = stderr().print
+    out = prepare_folder(out or Path("runs") / f"demo-{datetime.now():%Y%m%d-%H%M%S}", force=force)
+    portfolio = make_portfolio(rows)
+    lender = portfolio.lender.drop(columns="default")
+    data = RunData(lender, portfolio.lender["default"].to_numpy(dtype="uint8"), TEST_SIZE)
+    say(
+        f"A lender ({lender.shape[1]} columns, and who defaulted) and a credit bureau "
+        f"({portfolio.bureau.shape[1]} columns) share {rows:,} customers."
+    )
+    parameters = MODEL | {"n_estimators": trees, "key_bits": key_bits}
+    write_companies(out, portfolio, parameters)
+    with logged(out / "lender" / "log.jsonl") as log:
+        with bureau_process(out / "bureau") as address:
+            say(f"The bureau's process listens on {address}. The lender dials it over mutual TLS")
+            say(f"and trains {trees} trees under {key_bits}-bit Paillier.")
+            config = load_train_config(
+                out / "lender" / "train.toml", [f'party.bureau.address="{address}"']
+            )
+            parties = remote_parties(config, lender.index)
+            federated = train_logged(data, parties, make_model(dict(config.model)), log)
+        alone = run(data, [], make_model(dict(parameters)))
+        pooled, equal = compare_pooled(data, portfolio.bureau, federated, out / "bureau" / "models")
+        log.write("compared", federated_equals_pooled=equal)
+        results = {"lender alone": alone, "federated": federated, "pooled plaintext": pooled}
+        report = make_report(
+            "Demo: a lender and a credit bureau",
+            data,
+            federated,
+            models=model_results(data, results),
+            main_model=1,
+            verdict=verdict(equal),
+        )
+        write_run(out / "lender", data, federated, report)
+    show_results(results)
+    say(verdict(equal), style="bold green" if equal else "bold red")
+    say(next_steps(out))
+    if not equal:
+        raise typer.Exit(7)
+
+
+def write_companies(out: Path, portfolio: "Portfolio", parameters: dict[str, int]) -> None:
+    """Write each company's folder: table, certificate and key, configuration."""
+    from parties.certificates import create_certificate
+
+    for name in ("lender", "bureau"):
+        folder = out / name
+        folder.mkdir(parents=True, exist_ok=True)
+        for old in (folder / f"{name}.crt", folder / f"{name}.key"):
+            old.unlink(missing_ok=True)
+        create_certificate(name, folder / f"{name}.crt", folder / f"{name}.key")
+    portfolio.lender.to_csv(out / "lender" / "lender.csv")
+    portfolio.bureau.to_csv(out / "bureau" / "bureau.csv")
+    model = "".join(f"{name} = {value}\n" for name, value in parameters.items())
+    (out / "lender" / "train.toml").write_text(
+        f"""# The lender's side: secureboost train {out}/lender/train.toml
+out = "run"
+test_size = {TEST_SIZE}
+
+[data]
+file = "lender.csv"
+id = "id"
+target = "default"
+
+[model]
+{model}
+[tls]
+certificate = "lender.crt"
+key = "lender.key"
+
+[party.bureau]
+address = "127.0.0.1:7443"
+certificate = "../bureau/bureau.crt"
+"""
+    )
+    (out / "bureau" / "serve.toml").write_text(
+        f"""# The bureau's side: secureboost serve {out}/bureau/serve.toml
+listen = "127.0.0.1:7443"
+store = "models"
+
+[data]
+file = "bureau.csv"
+id = "id"
+
+[tls]
+certificate = "bureau.crt"
+key = "bureau.key"
+
+[label_party]
+certificate = "../lender/lender.crt"
+
+[policy]
+min_child_samples = 20
+"""
+    )
+
+
+@contextlib.contextmanager
+def bureau_process(folder: Path) -> Iterator[str]:
+    """Run `secureboost serve` in a process of its own; gives the address it listens on.
+
+    Raises
+    ------
+    RuntimeError
+        If the process ends before it listens; its log says why.
+    """
+    command_line = [sys.executable, "-m", "secureboost", "serve", str(folder / "serve.toml")]
+    with (folder / "serve.log").open("w") as log:
+        process = subprocess.Popen(  # noqa: S603 - our own command
+            [*command_line, "--set", 'listen="127.0.0.1:0"'],
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+        )
+    try:
+        line = process.stdout.readline() if process.stdout else ""
+        address = line.removeprefix("listening on ").strip()
+        if not address:
+            raise RuntimeError(f"the bureau's process ended; see {folder / 'serve.log'}")
+        yield address
+    finally:
+        process.terminate()
+        try:
+            process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+
+
+def compare_pooled(
+    data: "RunData", bureau: "pd.DataFrame", federated: "RunResult", halves: Path
+) -> tuple["RunResult", bool]:
+    """Train the plaintext twin on the pooled columns; whether trees and scores are equal."""
+    from secureboost.gbdt.model import PartyHalf, joined_trees, load_half
+    from secureboost.partners import pool_tables
+    from secureboost.run import RunData, make_model, run
+
+    table, owner = pool_tables(data.X, {"bureau": bureau})
+    pooled_data = RunData(table, data.y, data.test_size, data.seed)
+    model = make_model(dict(federated.model.label_half_.parameters))
+    pooled = run(pooled_data, [], model)
+    half = federated.model.label_half_
+    joined = joined_trees(half, [load_half(halves / f"{half.model_id}.json", PartyHalf)])
+    twin = joined_trees(pooled.model.label_half_, column_owner=owner)
+    equal = (federated.scores == pooled.scores).all() and all(
+        (one == other).all() for one, other in zip(joined, twin, strict=True)
+    )
+    return pooled, bool(equal)
+
+
+def model_results(data: "RunData", results: dict[str, "RunResult"]) -> list[object]:
+    """Rows of the report's table."""
+    from secureboost.report import ModelResult
+
+    return [
+        ModelResult(
+            name,
+            result.scores[result.folds["test"]],
+            result.seconds["train"],
+            result.bytes_sent or None,
+            result.bytes_received or None,
+        )
+        for name, result in results.items()
+    ]
+
+
+def show_results(results: dict[str, "RunResult"]) -> None:
+    """Print the comparison."""
+    from secureboost.cli.console import result_table, stdout
+    from secureboost.units import format_bytes, format_seconds
+
+    rows = [
+        (
+            name,
+            result.quality.auc,
+            result.quality.ks,
+            result.quality.gini,
+            format_seconds(result.seconds["train"]),
+            format_bytes(result.bytes_sent) if result.bytes_sent else None,
+            format_bytes(result.bytes_received) if result.bytes_received else None,
+        )
+        for name, result in results.items()
+    ]
+    columns = ("model", "AUC", "KS", "Gini", "training", "sent", "received")
+    stdout().print(result_table(columns, rows, title="On the held-out customers"))
+
+
+def verdict(equal: bool) -> str:
+    """Say whether the promise was kept."""
+    if equal:
+        return (
+            "The federated model equals the pooled plaintext model exactly: "
+            "every split, every leaf and every score."
+        )
+    return (
+        "The federated model DIFFERS from the pooled plaintext model. This is a fault; report it."
+    )
+
+
+def next_steps(out: Path) -> str:
+    """Say where everything lies and what to try."""
+    return f"""
+Lender:  half of the model  {out}/lender/model/label.json
+         report             {out}/lender/report.html
+         scores, log        {out}/lender/scores.csv, {out}/lender/log.jsonl
+Bureau:  half of the model  {out}/bureau/models/
+         log                {out}/bureau/serve.log
+Keys of both certificates lie beside them; the Paillier key lived for the run only.
+
+Try next, in two terminals, as two companies would:
+  secureboost serve {out}/bureau/serve.toml
+  secureboost train {out}/lender/train.toml --set model.max_depth=5
+or what each message reveals:
+  secureboost messages"""

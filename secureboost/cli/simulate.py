@@ -1,0 +1,86 @@
+"""``secureboost simulate``: all parties on this machine, from files."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from secureboost.cli.app import command
+
+
+@command
+def simulate(
+    label: Annotated[Path, typer.Option(help="The lender's table, CSV or Parquet.")],
+    target: Annotated[str, typer.Option(help="Its column with the label.")],
+    row_id: Annotated[str, typer.Option("--id", help="The id column, in every table.")],
+    party: Annotated[
+        list[str], typer.Option(help="NAME=FILE of a feature party's table; repeat for more.")
+    ],
+    out: Annotated[Path, typer.Option(help="Folder for model, metrics, scores, report, log.")],
+    positive: Annotated[
+        str | None, typer.Option(help="The class to predict, unless the label is 0/1.")
+    ] = None,
+    settings: Annotated[
+        list[str],
+        typer.Option(
+            "--set", help="NAME=VALUE of a constructor parameter, test_size or seed; repeat."
+        ),
+    ] = [],  # noqa: B006 - typer copies it
+    trainer: Annotated[str, typer.Option(help="Which kind of model.")] = "secureboost",
+    force: Annotated[bool, typer.Option(help="Write into a folder that is not empty.")] = False,
+) -> None:
+    """Train over several tables on this machine, with the real encryption and messages.
+
+    Rows are joined by id; what two companies would run between them is `serve` and `train`.
+    """
+    from secureboost.cli.console import stderr
+    from secureboost.cli.training import train_and_report
+    from secureboost.data import encode_labels
+    from secureboost.party import FeatureParty
+    from secureboost.run import RunData, make_model, prepare_folder
+    from secureboost.settings import apply_overrides
+    from secureboost.tables import join_tables, read_table, take_target
+    from secureboost.trainers import get_trainer
+
+    get_trainer(trainer)
+    parameters = apply_overrides({}, settings)
+    test_size = float(parameters.pop("test_size", 0.2))
+    seed = int(parameters.pop("seed", 0))
+    model = make_model(parameters, "--set")
+    files = parse_parties(party)
+    prepare_folder(out, force=force)
+    tables = {name: read_table(file, row_id) for name, file in files.items()}
+    joined, partners, counts = join_tables(read_table(label, row_id), tables)
+    stderr().print(str(counts))
+    X, y = take_target(joined, target, str(label))
+    data = RunData(X, encode_labels(y, positive, str(label)), test_size, seed)
+    train_and_report(
+        data,
+        [FeatureParty(name, table) for name, table in partners.items()],
+        model,
+        out,
+        title=f"{', '.join(files)} and the label party, simulated on one machine",
+    )
+
+
+def parse_parties(options: list[str]) -> dict[str, Path]:
+    """Read ``NAME=FILE`` options.
+
+    Raises
+    ------
+    ConfigError
+        If one has another form, a name cannot be a party's, or a name is given twice.
+    """
+    from secureboost.config import check_party_name
+    from secureboost.errors import ConfigError
+
+    files: dict[str, Path] = {}
+    for option in options:
+        name, equals, file = option.partition("=")
+        if not equals or not file:
+            raise ConfigError(f"{option!r} is not of the form NAME=FILE", "--party")
+        check_party_name(name, "--party")
+        if name in files:
+            raise ConfigError(f"{name!r} is given twice; give each party its own name", "--party")
+        files[name] = Path(file)
+    return files

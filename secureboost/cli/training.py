@@ -1,0 +1,107 @@
+"""What `train` and `simulate` do once the tables are read: train, show, write."""
+
+import contextlib
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from crypto.scheme import PrivateKey
+from secureboost.api import SecureBoostClassifier
+from secureboost.cli.console import result_table, stderr, stdout
+from secureboost.cli.progress import TrainingProgress
+from secureboost.cli.runlog import RunLog
+from secureboost.party import Party
+from secureboost.run import RunData, RunResult, make_report, run, write_run
+from secureboost.units import format_bytes, format_seconds
+
+
+def train_and_report(
+    data: RunData,
+    parties: Sequence[Party],
+    model: SecureBoostClassifier,
+    out: Path,
+    *,
+    title: str,
+    make_key: Callable[[], PrivateKey] | None = None,
+) -> RunResult:
+    """Train with a progress bar, write the run's folder, print the result.
+
+    Parameters
+    ----------
+    data : RunData
+    parties : sequence of Party
+    model : SecureBoostClassifier
+    out : Path
+        The prepared folder.
+    title : str
+        Of the report.
+    make_key : callable, optional
+        See `run.run`.
+    """
+    with logged(out / "log.jsonl") as log:
+        result = train_logged(data, parties, model, log, make_key=make_key)
+        write_run(out, data, result, make_report(title, data, result))
+        log.write("written", folder=str(out))
+    print_result(result)
+    stderr().print(f"Model, metrics, scores, report.html and log: {out}")
+    return result
+
+
+def train_logged(
+    data: RunData,
+    parties: Sequence[Party],
+    model: SecureBoostClassifier,
+    log: RunLog,
+    *,
+    make_key: Callable[[], PrivateKey] | None = None,
+) -> RunResult:
+    """Train with a progress bar and a line in the log per tree."""
+    log.write(
+        "begin",
+        rows=len(data.y),
+        own_columns=data.X.shape[1],
+        parties=", ".join(party.name for party in parties),
+        test_size=data.test_size,
+    )
+    with TrainingProgress(model.n_estimators) as bar:
+
+        def progress(trees: int, metric: str) -> None:
+            bar.update(trees, metric=metric)
+            log.write("tree", trees=trees, metric=metric)
+
+        result = run(data, parties, model, progress=progress, make_key=make_key)
+    log.write(
+        "trained",
+        model_id=result.model.label_half_.model_id,
+        seconds=result.seconds["train"],
+        bytes_sent=result.bytes_sent,
+        bytes_received=result.bytes_received,
+    )
+    return result
+
+
+@contextlib.contextmanager
+def logged(path: Path) -> Iterator[RunLog]:
+    """Open a run's log and note how the run ended."""
+    logging.getLogger().addHandler(logging.NullHandler())
+    with RunLog(path) as log:
+        try:
+            yield log
+        except BaseException as error:
+            log.write("failed", error=type(error).__name__)
+            raise
+        log.write("end")
+
+
+def print_result(result: RunResult) -> None:
+    """Print metrics by fold to stdout, and time and traffic to stderr."""
+    rows = [
+        (name, m.rows, m.auc, m.ks, m.gini, m.log_loss, m.brier)
+        for name, m in result.metrics.items()
+    ]
+    stdout().print(result_table(("fold", "rows", "AUC", "KS", "Gini", "log-loss", "Brier"), rows))
+    stderr().print(
+        f"trained in {format_seconds(result.seconds['train'])}, scored in "
+        f"{format_seconds(result.seconds['predict'])}; sent {format_bytes(result.bytes_sent)}, "
+        f"received {format_bytes(result.bytes_received)} in training"
+    )

@@ -1,0 +1,285 @@
+"""A training run from checked tables to a folder: what `train`, `simulate` and `demo` share.
+
+::
+
+    out/model/label.json      the label party's half
+    out/model/<party>.json    halves of parties on this machine
+    out/metrics.json          AUC, KS, Gini, log-loss, Brier by fold
+    out/scores.csv            id, fold, score
+    out/report.html           the same to look at
+    out/log.jsonl             what happened when
+
+Everything but the log is written at the end, so a run that fails leaves a log and nothing else.
+"""
+
+import dataclasses
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from crypto.scheme import PrivateKey
+from secureboost.api import SecureBoostClassifier
+from secureboost.data import stratified_holdout
+from secureboost.errors import ConfigError
+from secureboost.files import write_atomically
+from secureboost.metrics import Metrics, auc, evaluate
+from secureboost.party import Party
+from secureboost.report import ModelResult, Report, write_report
+from secureboost.settings import check_names
+
+Progress = Callable[[int, str], None]
+"""Called with the number of finished trees and the current metric as text."""
+
+
+@dataclass(frozen=True, repr=False)
+class RunData:
+    """The label party's side of a run.
+
+    Attributes
+    ----------
+    X : DataFrame
+        Own features, indexed by id.
+    y : array of shape (n_rows,), uint8
+        1 for the class to predict.
+    test_size : float
+        Share of rows held out; 0 trains on all.
+    seed : int
+        Of the hold-out.
+    """
+
+    X: pd.DataFrame
+    y: NDArray[np.uint8]
+    test_size: float = 0.0
+    seed: int = 0
+
+    def folds(self) -> dict[str, NDArray[np.int64]]:
+        """Row positions of ``train`` and, unless `test_size` is 0, ``test``.
+
+        Raises
+        ------
+        ConfigError, DataError
+            See `data.stratified_holdout`.
+        """
+        if self.test_size == 0:
+            return {"train": np.arange(len(self.y))}
+        train, test = stratified_holdout(self.y, self.test_size, self.seed)
+        return {"train": train, "test": test}
+
+
+@dataclass(frozen=True, repr=False)
+class RunResult:
+    """What a run gave.
+
+    Attributes
+    ----------
+    model : SecureBoostClassifier
+    folds : dict of str to array
+        Row positions.
+    scores : array of shape (n_rows,)
+        Probability of class 1, for all rows.
+    metrics : dict of str to Metrics
+        By fold.
+    seconds : dict of str to float
+        Wall time of ``train`` and ``predict``.
+    curve : tuple of float
+        AUC on the training rows after each tree.
+    bytes_sent, bytes_received : int
+        Of the label party, in training.
+    """
+
+    model: SecureBoostClassifier
+    folds: dict[str, NDArray[np.int64]]
+    scores: NDArray[np.float64]
+    metrics: dict[str, Metrics]
+    seconds: dict[str, float]
+    curve: tuple[float, ...]
+    bytes_sent: int
+    bytes_received: int
+
+    @property
+    def quality(self) -> Metrics:
+        """Metrics of the held-out rows, or of the training rows where none were held out."""
+        return self.metrics.get("test", self.metrics["train"])
+
+
+def make_model(parameters: dict[str, Any], path: str = "model") -> SecureBoostClassifier:
+    """Make an estimator from named settings.
+
+    Raises
+    ------
+    ConfigError
+        If a name is unknown (the nearest is named), with `path` in front.
+    """
+    known = SecureBoostClassifier().get_params()
+    check_names(parameters, known, path)
+    return SecureBoostClassifier(**parameters)
+
+
+def prepare_folder(out: Path, *, force: bool) -> Path:
+    """Make the folder of a run, before any work.
+
+    Raises
+    ------
+    ConfigError
+        If it is a file, or holds something and `force` is not given.
+    """
+    if out.exists() and not out.is_dir():
+        raise ConfigError(f"{out} is a file; a run needs a folder", "out")
+    if out.is_dir() and any(out.iterdir()) and not force:
+        raise ConfigError(
+            f"{out} is not empty; name another folder, or --force to write into this one", "out"
+        )
+    out.mkdir(parents=True, exist_ok=True)
+    return out
+
+
+def run(
+    data: RunData,
+    parties: Sequence[Party],
+    model: SecureBoostClassifier,
+    *,
+    progress: Progress | None = None,
+    make_key: Callable[[], PrivateKey] | None = None,
+) -> RunResult:
+    """Train on the training rows and score all rows.
+
+    Parameters
+    ----------
+    data : RunData
+    parties : sequence of Party
+    model : SecureBoostClassifier
+        Not fitted.
+    progress : callable, optional
+    make_key : callable, optional
+        Gives the private key; by default a fresh one is made.
+    """
+    folds = data.folds()
+    rows = folds["train"]
+    labels = data.y[rows]
+    curve: list[float] = []
+
+    def on_tree(tree: int, _nodes: object, raw: NDArray[np.float64]) -> None:
+        curve.append(auc(labels, 1 / (1 + np.exp(-raw))))
+        if progress is not None:
+            progress(tree + 1, f"training AUC {curve[-1]:.4f}")
+
+    started = time.perf_counter()
+    model._fit(data.X.iloc[rows], labels, parties=parties, on_tree=on_tree, make_key=make_key)
+    trained = time.perf_counter()
+    scores = model.predict_proba(data.X)[:, 1]
+    seconds = {"train": trained - started, "predict": time.perf_counter() - trained}
+    traffic = [t for by_request in model.traffic_.values() for t in by_request.values()]
+    return RunResult(
+        model=model,
+        folds=folds,
+        scores=scores,
+        metrics={name: evaluate(data.y[fold], scores[fold]) for name, fold in folds.items()},
+        seconds=seconds,
+        curve=tuple(curve),
+        bytes_sent=sum(t.bytes_sent for t in traffic),
+        bytes_received=sum(t.bytes_received for t in traffic),
+    )
+
+
+def write_run(out: Path, data: RunData, result: RunResult, report: Report) -> None:
+    """Write model, metrics, scores and report; see the module's table."""
+    result.model.save(out / "model")
+    metrics = {
+        "folds": {name: dataclasses.asdict(metrics) for name, metrics in result.metrics.items()},
+        "seconds": result.seconds,
+        "bytes_sent": result.bytes_sent,
+        "bytes_received": result.bytes_received,
+        "model_id": result.model.label_half_.model_id,
+        "parties": [partner.name for partner in result.model.label_half_.partners],
+        "parameters": result.model.label_half_.parameters,
+    }
+    write_atomically(out / "metrics.json", msgspec.json.format(msgspec.json.encode(metrics)))
+    fold_of_row = np.empty(len(data.y), dtype=object)
+    for name, rows in result.folds.items():
+        fold_of_row[rows] = name
+    write_scores(out / "scores.csv", data.X.index, fold_of_row, result.scores)
+    write_report(report, out / "report.html")
+
+
+def write_scores(
+    path: Path, ids: pd.Index, fold: NDArray[np.object_] | str, scores: NDArray[np.float64]
+) -> None:
+    """Write ``id, fold, score``; scores survive the round trip bit for bit."""
+    table = pd.DataFrame({"id": ids, "fold": fold, "score": scores})
+    write_atomically(path, table.to_csv(index=False).encode(), mode=0o600)
+
+
+def make_report(title: str, data: RunData, result: RunResult, **more: Any) -> Report:
+    """Make the report of a run with one model; `more` replaces or adds fields of `Report`."""
+    half = result.model.label_half_
+    shown = result.folds.get("test", result.folds["train"])
+    fold = "held-out" if "test" in result.folds else "training"
+    fields: dict[str, Any] = {
+        "labels": data.y[shown],
+        "models": [
+            ModelResult(
+                "federated" if half.partners else "label party alone",
+                result.scores[shown],
+                result.seconds["train"],
+                result.bytes_sent,
+                result.bytes_received,
+            )
+        ],
+        "facts": [
+            ("parties", ", ".join(["label party", *(p.name for p in half.partners)])),
+            ("scored rows", f"{len(shown):,} {fold} of {len(data.y):,}"),
+            ("trees", f"{len(half.trees)}, depth at most {half.parameters['max_depth']}"),
+            ("encryption", describe_encryption(result.model)),
+            ("model", half.model_id),
+        ],
+        "curve_name": "AUC on training rows",
+        "curve": result.curve,
+        "learned": what_each_learned(result),
+    }
+    return Report(title=title, **(fields | more))
+
+
+def describe_encryption(model: SecureBoostClassifier) -> str:
+    """Say in a few words what protected the gradients."""
+    if not model.label_half_.partners:
+        return "none needed: one party"
+    if model.scheme == "plain":
+        return "none (scheme 'plain', for tests in one process)"
+    return f"{model.scheme.capitalize()}, {model.key_bits} bits"
+
+
+def what_each_learned(result: RunResult) -> list[tuple[str, list[str]]]:
+    """List per party what the run told it; `SECURITY.md` says what follows from it."""
+    half = result.model.label_half_
+    if not half.partners:
+        return []
+    n_rows, n_trees = len(result.folds["train"]), len(half.trees)
+    learned = [
+        (
+            "label party",
+            [
+                f"{p.name}: {p.n_features} anonymous columns with their numbers of bins, sums of "
+                f"gradients per bin in every asked node, and the side of each row at {p.n_splits} "
+                "splits"
+                for p in half.partners
+            ],
+        )
+    ]
+    return learned + [
+        (
+            partner.name,
+            [
+                f"which of {n_rows:,} rows share a node, in {n_trees} trees",
+                f"which {partner.n_splits} of its cuts became splits",
+                "gradients and hessians under encryption only",
+            ],
+        )
+        for partner in half.partners
+    ]
