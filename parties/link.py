@@ -92,6 +92,11 @@ class Link:
         self._cut()
         self._ended.set()
 
+    @property
+    def ended(self) -> bool:
+        """Whether the connection has ended."""
+        return self._ended.is_set()
+
     def wait(self) -> None:
         """Block until the connection has ended."""
         self._ended.wait()

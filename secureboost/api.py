@@ -10,7 +10,7 @@ import pandas as pd
 from joblib import effective_n_jobs
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.utils import Tags, check_random_state
+from sklearn.utils import Tags, assert_all_finite, check_random_state
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 from sklearn.utils.validation import (
     _check_sample_weight,
@@ -24,7 +24,7 @@ from crypto.scheme import PrivateKey
 from crypto.schemes import get_scheme
 from parties.traffic import Traffic
 from secureboost.data import feature_matrix, positions_text
-from secureboost.errors import ModelError
+from secureboost.errors import DataError, ModelError
 from secureboost.gbdt.booster import OnTree
 from secureboost.gbdt.label import (
     Partner,
@@ -418,6 +418,13 @@ class SecureBoostClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
     def _labels(self, y: ArrayLike) -> NDArray[np.float64]:
         """Labels as 0.0 and 1.0; sets `classes_`."""
         y = column_or_1d(y, warn=True)
+        missing = np.asarray(pd.isna(y))
+        if missing.any():
+            raise DataError(
+                f"Input y contains NaN: the label is missing in {positions_text(missing)}. "
+                "Drop those rows."
+            )
+        assert_all_finite(y, input_name="y")
         check_classification_targets(y)
         kind = type_of_target(y, input_name="y", raise_unknown=True)
         classes, codes = np.unique(y, return_inverse=True)

@@ -24,6 +24,8 @@ _ADDRESS = re.compile(r"(?P<host>[^\s:/\[\]]+|\[[0-9A-Fa-f:.]+\]):(?P<port>[0-9]
 Name = Annotated[str, Meta(min_length=1)]
 Count = Annotated[int, Meta(ge=1)]
 Seconds = Annotated[float, Meta(gt=0, le=86_400)]
+Share = Annotated[float, Meta(ge=0, lt=1)]
+Seed = Annotated[int, Meta(ge=0, lt=2**32)]
 
 
 class LabelData(Struct, frozen=True, forbid_unknown_fields=True):
@@ -161,8 +163,8 @@ class TrainConfig(Struct, frozen=True, forbid_unknown_fields=True):
     tls: Identity
     party: dict[str, Partner]
     out: Path
-    test_size: Annotated[float, Meta(ge=0, lt=1)] = 0.0
-    seed: Annotated[int, Meta(ge=0)] = 0
+    test_size: Share = 0.0
+    seed: Seed = 0
     key: Path | None = None
     trainer: Name = "secureboost"
     model: dict[str, Any] = {}
@@ -172,6 +174,20 @@ class TrainConfig(Struct, frozen=True, forbid_unknown_fields=True):
             raise ConfigError("name at least one feature party: [party.<name>]", "party")
         for name in self.party:
             check_party_name(name, f"party.{name}")
+
+
+class HoldOut(Struct, frozen=True, forbid_unknown_fields=True):
+    """Which rows `simulate` holds out.
+
+    Attributes
+    ----------
+    test_size : float
+        Share of the rows that is held out; 0 trains on all.
+    seed : int
+    """
+
+    test_size: Share = 0.2
+    seed: Seed = 0
 
 
 class ServeConfig(Struct, frozen=True, forbid_unknown_fields=True):

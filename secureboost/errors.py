@@ -8,6 +8,8 @@
     ├── ModelError                      a model file is damaged, or does not belong to the others
     └── IntegrityError                  a party's numbers contradict what must hold
 
+    Terminated (a KeyboardInterrupt)    the process was told to end by SIGTERM
+
 What peers and keys do wrong is in `parties.errors` and `crypto.errors`.
 
 ====  ===============================================================================
@@ -23,6 +25,7 @@ code  meaning (`ExitCode`)
 7     integrity: sums that fail their checks, tampered files, halves that do not match
 8     a key, its passphrase or a certificate cannot be used
 130   stopped by Ctrl-C
+143   stopped by SIGTERM; `secureboost serve`, whose work has no end of its own, gives 0
 ====  ===============================================================================
 """
 
@@ -44,6 +47,7 @@ class ExitCode(IntEnum):
     INTEGRITY = 7
     KEYS = 8
     INTERRUPTED = 130
+    TERMINATED = 143
 
 
 class SecureBoostError(Exception):
@@ -95,6 +99,10 @@ class IntegrityError(SecureBoostError):
 
     def __str__(self) -> str:
         return f"party {self.party!r}: {self.message}"
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM arrived; as with Ctrl-C, what is under way is released on the way out."""
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

@@ -6,6 +6,7 @@ same encryption, no network. `RemoteParty` is another company's `secureboost ser
 
 import hashlib
 import queue
+import time
 from abc import ABC, abstractmethod
 from typing import Any
 
@@ -13,8 +14,8 @@ import numpy as np
 import pandas as pd
 
 from parties.answerer import Answerer
-from parties.certificates import TLS
-from parties.errors import PeerTimeoutError
+from parties.certificates import TLS, read_identity, read_pins
+from parties.errors import CertificateError, PeerUnreachableError
 from parties.grpc_server import Server, listen
 from parties.grpc_transport import CONNECT_SECONDS, dial
 from parties.link import Link, LinkTransport
@@ -39,10 +40,13 @@ class Party(ABC):
     name : str
     index : pandas.Index
         Ids of the rows that both sides hold, in the agreed order.
+    peer : Peer or None
+        The connection of the latest session; its traffic shows how far that is.
     """
 
     name: str
     index: pd.Index
+    peer: Peer | None = None
 
     @abstractmethod
     def connect(self, trainer: Trainer) -> Peer:
@@ -176,7 +180,8 @@ class FeatureParty(Party):
             trainer=trainer.name,
             software_version=__version__,
         )
-        return Peer(self.name, LocalTransport(answerer), codec)
+        self.peer = Peer(self.name, LocalTransport(answerer), codec)
+        return self.peer
 
 
 def _rebuild(
@@ -244,6 +249,30 @@ class RemoteParty(Party):
         way = "listening on" if self._listen else "at"
         return f"RemoteParty({self.name!r}, {way} {self.address}, {len(self.index)} rows)"
 
+    def prepare(self) -> None:
+        """Check certificates and begin to listen, so that a mistake shows before any work.
+
+        `connect` does the same, later.
+
+        Raises
+        ------
+        parties.errors.CertificateError
+            If a file cannot be used, or the pinned certificate is another party's.
+        parties.errors.ListenError
+            If the address cannot be listened on.
+        """
+        read_identity(self._tls)
+        for pin in read_pins(self._tls.peer_certificate):
+            if pin.party != self.name:
+                raise CertificateError(
+                    self.name,
+                    f"{self._tls.peer_certificate} is the certificate of {pin.party!r}. Pin the "
+                    f"one of {self.name!r}, or call the party as its certificate does",
+                )
+        if self._listen and self._server is None:
+            self._server = listen(self.address, self._tls, self._links.put)
+            self.address = f"{self.address.rpartition(':')[0]}:{self._server.port}"
+
     def connect(self, trainer: Trainer) -> Peer:
         """Dial, or wait for the party to dial.
 
@@ -252,8 +281,10 @@ class RemoteParty(Party):
         parties.errors.PartyError
             If the connection cannot be made.
         """
+        self.prepare()
         link = self._accept() if self._listen else self._dial()
-        return Peer(self.name, LinkTransport(link), trainer.codec(), timeout=self._timeout)
+        self.peer = Peer(self.name, LinkTransport(link), trainer.codec(), timeout=self._timeout)
+        return self.peer
 
     def close(self) -> None:
         """Stop listening, if it does."""
@@ -265,9 +296,14 @@ class RemoteParty(Party):
         return dial(self.address, self._tls, timeout=self._connect_timeout)
 
     def _accept(self) -> Link:
-        if self._server is None:
-            self._server = listen(self.address, self._tls, self._links.put)
+        deadline = time.monotonic() + self._connect_timeout
         try:
-            return self._links.get(timeout=self._connect_timeout)
-        except queue.Empty:
-            raise PeerTimeoutError(self.name, "a connection", self._connect_timeout) from None
+            while (link := self._links.get(timeout=deadline - time.monotonic())).ended:
+                pass  # it had dialled and gone again
+        except (queue.Empty, ValueError):  # ValueError: the deadline lies behind us
+            raise PeerUnreachableError(
+                self.name,
+                f"did not dial {self.address} within {self._connect_timeout:g} seconds; is it "
+                "running, does it dial this address, and does it pin our certificate?",
+            ) from None
+        return link

@@ -118,7 +118,7 @@ def _decode(value: Any, kind: Any, path: str, folder: Path) -> Any:
             return kind(**decoded)
         except ConfigError as error:
             raise ConfigError(error.message, _join(path, error.path)) from None
-    if kind is Path:
+    if kind in (Path, Path | None):
         return (folder / Path(_convert(value, _Text, path)).expanduser()).resolve()
     return _convert(value, kind, path)
 

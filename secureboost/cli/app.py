@@ -13,8 +13,8 @@ R = TypeVar("R")
 
 EXIT_CODES = (
     "Exit codes: 0 ok, 1 internal error, 2 wrong usage, 3 bad configuration, 4 bad data, 5 peer "
-    "unreachable, 6 peer refused, 7 integrity check failed, 8 key or certificate, 130 Ctrl-C. "
-    "Results go to stdout, progress and errors to stderr."
+    "unreachable, 6 peer refused, 7 integrity check failed, 8 key or certificate, 130 Ctrl-C, "
+    "143 SIGTERM. Results go to stdout, progress and errors to stderr."
 )
 
 app = typer.Typer(
@@ -36,8 +36,8 @@ def command(function: Callable[P, R]) -> Callable[P, R]:
     def run(*args: P.args, **kwargs: P.kwargs) -> R:
         try:
             return function(*args, **kwargs)
-        except (typer.Exit, typer.Abort, typer.BadParameter):
-            raise
+        except (typer.Exit, typer.Abort, typer.BadParameter, BrokenPipeError):
+            raise  # typer's own; also of a pipe whose reader has gone, as with ``| head``
         except (Exception, KeyboardInterrupt) as error:
             raise typer.Exit(int(print_error(error))) from error
 

@@ -3,21 +3,18 @@
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from secureboost.cli.app import command
-
-if TYPE_CHECKING:
-    from rich.padding import Padding
 
 
 @command
 def cert(
     party: Annotated[
         str | None,
-        typer.Argument(help="Your party's name, such as bureau.", show_default=False),
+        typer.Argument(metavar="PARTY", help="Your party's name, such as bureau."),
     ] = None,
     out: Annotated[
         Path, typer.Option(metavar="FOLDER", help="Where PARTY.crt and PARTY.key go.")
@@ -25,11 +22,12 @@ def cert(
     host: Annotated[
         list[str],
         typer.Option(
+            metavar="HOST",
             help="Your host name or address; repeat for more. For information: what is checked "
-            "is the pinned certificate."
+            "is the pinned certificate.",
         ),
     ] = ["localhost"],  # noqa: B006 - typer copies it
-    days: Annotated[int, typer.Option(help="How long it is valid, 1 to 3650.")] = 365,
+    days: Annotated[int, typer.Option(metavar="DAYS", help="Validity, 1 to 3650.")] = 365,
     show: Annotated[
         Path | None,
         typer.Option(
@@ -45,21 +43,24 @@ def cert(
     """
     if show is not None:
         if party is not None:
-            raise typer.BadParameter("shows a file and takes no PARTY.", param_hint="--show")
+            raise typer.BadParameter("it shows a file and takes no PARTY.", param_hint="--show")
         _show(show)
     elif party is None:
         raise typer.BadParameter(
-            "is needed: your party's name, such as bureau; or --show FILE.", param_hint="PARTY"
+            "give your party's name, such as bureau; or --show FILE.", param_hint="PARTY"
         )
     else:
         _make(party, out, host, days)
 
 
 def _make(party: str, folder: Path, hosts: list[str], days: int) -> None:
+    from rich.text import Text
+
     from parties.certificates import create_certificate
     from parties.errors import CertificateError
     from parties.messages import check_name
     from secureboost.cli.console import stderr, stdout
+    from secureboost.cli.layout import print_hanging
 
     check_name(party)  # it becomes a file name
     certificate, key = folder / f"{party}.crt", folder / f"{party}.key"
@@ -69,17 +70,20 @@ def _make(party: str, folder: Path, hosts: list[str], days: int) -> None:
         raise CertificateError("", f"cannot make folder {folder}: {error.strerror}") from error
     create_certificate(party, certificate, key, hosts=hosts, days=days)
     (made,) = _read(certificate)
-    stdout().print(f"Certificate of {party}, valid for {days} days", style="bold")
-    stdout().print(made.table([("certificate", certificate), ("key", f"{key} (never leaves you)")]))
-    stderr().print(
-        "Next:\n"
-        f"1. Send {certificate} to the other company. It is no secret.\n"
-        f"2. On the phone, they run `secureboost cert --show {party}.crt` and read out the "
-        "fingerprint; all 16 groups must be those above. You do the same with their certificate.\n"
-        "3. Each side names the other's file as `certificate` in its configuration: under "
-        "[party.NAME] for `secureboost train`, under [label_party] for `secureboost serve`.",
-        style="dim",
-    )
+    stdout().print(f"Certificate of {party}", style="bold")
+    made.print([("certificate", certificate), ("private key", f"{key} (never leaves you)")])
+    console = stderr()
+    for number, step in enumerate(
+        (
+            f"Send {certificate} to the other company. It is no secret.",
+            f"On the phone, they run `secureboost cert --show {party}.crt` and read out the "
+            "fingerprint; all 16 groups must be those above. You do the same with theirs.",
+            "Each side names the other's file as `certificate` in its configuration: under "
+            "[party.NAME] for `secureboost train`, under [label_party] for `secureboost serve`.",
+        ),
+        start=1,
+    ):
+        print_hanging(console, Text(f"{number}. "), step)
 
 
 def _show(path: Path) -> None:
@@ -89,7 +93,7 @@ def _show(path: Path) -> None:
 
     for shown in _read(path):
         stdout().print(f"Certificate of {shown.party}", style="bold")
-        stdout().print(shown.table([("certificate", path)]))
+        shown.print([("certificate", path)])
     try:
         read_pins(path)
     except CertificateError as error:
@@ -106,15 +110,18 @@ class _Shown:
     starts: datetime
     ends: datetime
 
-    def table(self, first: "list[tuple[str, object]]") -> "Padding":
-        from secureboost.cli.facts import facts, grouped
+    def print(self, files: list[tuple[str, object]]) -> None:
+        from secureboost.cli.layout import grouped, print_facts
 
-        return facts(
+        print_facts(
             [
-                *first,
+                *files,
                 ("hosts", self.hosts or "-"),
-                ("valid", f"{self.starts:%Y-%m-%d %H:%M} to {self.ends:%Y-%m-%d %H:%M} UTC"),
-                ("", self.state(datetime.now(UTC))),
+                (
+                    "valid",
+                    f"{self.starts:%Y-%m-%d %H:%M} to {self.ends:%Y-%m-%d %H:%M} UTC, "
+                    + self.state(datetime.now(UTC)),
+                ),
                 ("fingerprint", grouped(self.fingerprint)),
             ]
         )
@@ -123,7 +130,7 @@ class _Shown:
         if now > self.ends:
             return f"EXPIRED {_days((now - self.ends).days)} ago"
         if now < self.starts:
-            return "NOT YET VALID: check this machine's clock"
+            return "NOT YET VALID"
         return f"{_days((self.ends - now).days)} left"
 
 

@@ -13,7 +13,14 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from secureboost.errors import ConfigError, DataError, ExitCode, IntegrityError, ModelError
+from secureboost.errors import (
+    ConfigError,
+    DataError,
+    ExitCode,
+    IntegrityError,
+    ModelError,
+    Terminated,
+)
 
 _PIPE_WIDTH = 10_000
 
@@ -26,7 +33,9 @@ _TITLES = {
     ExitCode.INTEGRITY: "Integrity check failed",
     ExitCode.KEYS: "Key or certificate cannot be used",
     ExitCode.INTERRUPTED: "Stopped",
+    ExitCode.TERMINATED: "Stopped by SIGTERM",
 }
+_STOPPED = "Other parties were released, and nothing was left half written."
 _ADVICE = {
     ExitCode.INTERNAL: "If the text does not help, please report it with the end of the run's log.",
     ExitCode.CONFIG: "Correct the setting in the file or with --set, then start again.",
@@ -36,7 +45,8 @@ _ADVICE = {
     ExitCode.REFUSED: "Settle it with the other party; its log says more.",
     ExitCode.INTEGRITY: "Do not use the result. Compare versions and files with the other party.",
     ExitCode.KEYS: "`secureboost keygen` and `secureboost cert` make what is needed.",
-    ExitCode.INTERRUPTED: "No model was finished by this command.",
+    ExitCode.INTERRUPTED: _STOPPED,
+    ExitCode.TERMINATED: _STOPPED,
 }
 
 
@@ -95,6 +105,7 @@ def exit_code(error: BaseException) -> ExitCode:
     from parties import errors as parties
 
     codes: list[tuple[tuple[type[BaseException], ...], ExitCode]] = [
+        ((Terminated,), ExitCode.TERMINATED),
         ((KeyboardInterrupt,), ExitCode.INTERRUPTED),
         ((IntegrityError, ModelError, crypto.CellRangeError), ExitCode.INTEGRITY),
         ((DataError, crypto.PlaintextError), ExitCode.DATA),
@@ -135,7 +146,7 @@ def exit_code(error: BaseException) -> ExitCode:
 
 
 def print_error(error: BaseException, console: Console | None = None) -> ExitCode:
-    """Print an error without a traceback: a red title, its text, and what to do.
+    """Print an error without a traceback: a red title, its text, its notes, and what to do.
 
     Parameters
     ----------
@@ -155,8 +166,9 @@ def print_error(error: BaseException, console: Console | None = None) -> ExitCod
         title = f"{title} ({type(error).__name__})"
     console.print(title, style="bold red")
     text = _printable(str(error)).strip()
-    if text:
-        console.print(text)
+    for line in (text, *getattr(error, "__notes__", ())):
+        if line:
+            console.print(line)
     console.print(_ADVICE[code], style="dim")
     return code
 

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 @command
 def evaluate(
     scores: Annotated[
-        Path, typer.Argument(help="Scores by id, such as run/scores.csv; CSV or Parquet.")
+        Path,
+        typer.Argument(metavar="SCORES", help="Scores by id, such as run/scores.csv; or Parquet."),
     ],
     labels: Annotated[
         Path, typer.Option(metavar="FILE", help="Table with the outcomes, CSV or Parquet.")
@@ -35,10 +36,11 @@ def evaluate(
     ] = "score",
     fold: Annotated[
         str | None,
-        typer.Option(help="Only this fold, such as test.", show_default="every fold"),
+        typer.Option(metavar="NAME", help="Only this fold, such as test; all by default."),
     ] = None,
     positive: Annotated[
-        str | None, typer.Option(help="The class to predict, unless the label is 0/1.")
+        str | None,
+        typer.Option(metavar="CLASS", help="The class to predict, unless the label is 0/1."),
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")] = False,
 ) -> None:
@@ -50,36 +52,37 @@ def evaluate(
     from dataclasses import asdict
 
     from secureboost.cli.console import result_table, stderr, stdout
+    from secureboost.cli.layout import print_json
+    from secureboost.data import encode_labels
     from secureboost.tables import read_table
 
     table = read_table(scores, score_id)
     probabilities = _probabilities(table, score, scores.name)
     chosen = _folds(table, fold, scores.name)
     outcomes = read_table(labels, row_id)
-    y = _labels(table.index[chosen.notna()], outcomes, target, positive, labels.name)
-    chosen, probabilities = chosen.dropna(), probabilities[chosen.notna()]
+    outcome = _column(outcomes, target, "target", labels.name)
+    _check_labelled(table.index, chosen, outcomes.index, scores.name, labels.name)
+    probabilities, chosen = probabilities[chosen.notna()], chosen.dropna()
+    y = encode_labels(outcome.loc[chosen.index], positive, labels.name)
     results = {
         str(name): _metrics(y, probabilities, (chosen == name).to_numpy(), str(name))
         for name in chosen.unique()
     }
     unscored = len(outcomes) - len(y)
     if json:
-        import msgspec
-
-        listing = {
-            "folds": {name: asdict(metrics) for name, metrics in results.items()},
-            "rows_matched": len(y),
-            "labels_without_score": unscored,
-        }
-        print(msgspec.json.format(msgspec.json.encode(listing)).decode())
+        print_json(
+            {
+                "folds": {name: asdict(metrics) for name, metrics in results.items()},
+                "rows_matched": len(y),
+                "labels_without_score": unscored,
+            }
+        )
         return
     stderr().print(
         f"{len(y):,} scored rows matched with their labels by id; "
         f"{unscored:,} other rows of {labels.name} left aside"
     )
-    rows = [
-        (name, m.rows, m.auc, m.ks, m.gini, m.log_loss, m.brier) for name, m in results.items()
-    ]
+    rows = [(name, m.rows, m.auc, m.ks, m.gini, m.log_loss, m.brier) for name, m in results.items()]
     stdout().print(result_table(("fold", "rows", "AUC", "KS", "Gini", "log-loss", "Brier"), rows))
 
 
@@ -136,24 +139,22 @@ def _folds(table: "pd.DataFrame", wanted: str | None, file: str) -> "pd.Series[A
     return folds.where(folds == wanted)
 
 
-def _labels(
-    ids: "pd.Index", outcomes: "pd.DataFrame", target: str, positive: str | None, file: str
-) -> "NDArray[np.uint8]":
+def _check_labelled(
+    ids: "pd.Index", folds: "pd.Series[Any]", labelled: "pd.Index", scores: str, labels: str
+) -> None:
+    """Refuse scored rows of the wanted folds that have no label."""
     import numpy as np
 
-    from secureboost.data import encode_labels
+    from secureboost.data import positions_text
     from secureboost.errors import DataError
 
-    column = _column(outcomes, target, "target", file)
-    positions = outcomes.index.get_indexer(ids)
-    absent = int((positions < 0).sum())
-    if absent:
+    absent = np.asarray(folds.notna()) & ~ids.isin(labelled)
+    if absent.any():
         raise DataError(
-            f"{file}: it has no label for {absent:,} of {len(ids):,} scored rows. Compare how both "
+            f"{labels}: it has no label for {positions_text(absent)} of {scores}. Compare how both "
             "files write ids (leading zeros, spaces, upper and lower case), or score only rows "
             "with a known outcome."
         )
-    return encode_labels(np.asarray(column)[positions], positive, file)
 
 
 def _metrics(

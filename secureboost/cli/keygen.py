@@ -25,9 +25,9 @@ def keygen(
     key_bits: Annotated[
         int | None,
         typer.Option(
-            help="Length of the key: 2048 is 112-bit strength, 3072 is 128 and some three times "
-            "slower.",
-            show_default="2048",
+            metavar="BITS",
+            help="Length of the key, 2048 by default (112-bit strength); 3072 (128-bit) is some "
+            "three times slower.",
         ),
     ] = None,
     passphrase_file: Annotated[
@@ -74,24 +74,24 @@ def keygen(
     if export_phe is not None:
         if out is not None or import_phe is not None or key_bits is not None:
             raise typer.BadParameter(
-                "goes with --key, not with --out, --import-phe or --key-bits.",
+                "it goes with --key, not with --out, --import-phe or --key-bits.",
                 param_hint="--export-phe",
             )
         if key is None:
-            raise typer.BadParameter("is needed to export from.", param_hint="--key")
+            raise typer.BadParameter("name the key file to export.", param_hint="--key")
         _export(key, export_phe, passphrase_file, unprotected)
         return
     if key is not None or unprotected:
         raise typer.BadParameter(
-            "goes with --export-phe only.", param_hint="--key" if key else "--unprotected"
+            "it goes with --export-phe only.", param_hint="--key" if key else "--unprotected"
         )
     if out is None:
         raise typer.BadParameter(
-            "is needed: the key file to write, such as --out lender.key.json.", param_hint="--out"
+            "name the key file to write, such as --out lender.key.json.", param_hint="--out"
         )
     if import_phe is not None and key_bits is not None:
         raise typer.BadParameter(
-            "cannot be chosen with --import-phe: the key has its length.", param_hint="--key-bits"
+            "an imported key has its length; leave this out.", param_hint="--key-bits"
         )
     _make(out, key_bits, passphrase_file, import_phe)
 
@@ -111,7 +111,7 @@ def _make(
     from crypto.modulus import DEFAULT_KEY_BITS, check_key_bits
     from crypto.paillier import PaillierScheme
     from secureboost.cli.console import stderr, stdout
-    from secureboost.cli.facts import facts, grouped
+    from secureboost.cli.layout import grouped, print_facts
     from secureboost.cli.passphrase import new_passphrase
     from secureboost.units import format_seconds
 
@@ -134,14 +134,12 @@ def _make(
     public = private.public_key
     made = f"imported from {import_phe}" if imported else f"made in {format_seconds(seconds)}"
     stdout().print(f"Paillier key of {public.key_bits} bits, {made}", style="bold")
-    stdout().print(
-        facts(
-            [
-                ("private key", out),
-                ("public key", public_out),
-                ("fingerprint", grouped(public.fingerprint)),
-            ]
-        )
+    print_facts(
+        [
+            ("private key", out),
+            ("public key", public_out),
+            ("fingerprint", grouped(public.fingerprint)),
+        ]
     )
     console = stderr()
     if imported:
@@ -155,8 +153,8 @@ def _make(
         )
     console.print(
         f'Next: set  key = "{out}"  in the configuration of `secureboost train`. Keep the private '
-        "file and its passphrase apart from each other, both to yourself. The public file is no "
-        "secret: it lets others compare the fingerprint.",
+        "file and its passphrase in different places. The public file is no secret: it lets "
+        "others compare the fingerprint.",
         style="dim",
     )
 
@@ -165,7 +163,7 @@ def _export(key: Path, out: Path, passphrase_file: Path | None, unprotected: boo
     from crypto.keyfile import read_private_key, read_public_key
     from crypto.pheutil import export_public_key, export_unprotected_private_key
     from secureboost.cli.console import stderr, stdout
-    from secureboost.cli.facts import facts, grouped
+    from secureboost.cli.layout import grouped, print_facts
     from secureboost.cli.passphrase import read_passphrase
 
     _check_new(out)
@@ -177,7 +175,7 @@ def _export(key: Path, out: Path, passphrase_file: Path | None, unprotected: boo
         _write_new(out, export_public_key(public), mode=0o644)
     what = "Private key, unprotected" if unprotected else "Public key"
     stdout().print(f"{what}, {public.key_bits} bits, in pheutil's JSON", style="bold")
-    stdout().print(facts([("file", out), ("fingerprint", grouped(public.fingerprint))]))
+    print_facts([("file", out), ("fingerprint", grouped(public.fingerprint))])
     if unprotected:
         stderr().print(
             f"Warning: {out} has no passphrase. Whoever reads it can decrypt everything that was "

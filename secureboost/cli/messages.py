@@ -7,14 +7,14 @@ import typer
 from secureboost.cli.app import command
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from parties.catalogue import Entry
 
 
 @command
 def messages(
-    trainer: Annotated[str, typer.Option(help="Which kind of model.")] = "secureboost",
+    trainer: Annotated[str, typer.Option(metavar="NAME", help="Which kind of model.")] = (
+        "secureboost"
+    ),
     json: Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")] = False,
 ) -> None:
     """List every message that can cross the wire, and what its receiver learns.
@@ -25,42 +25,53 @@ def messages(
     from parties.catalogue import catalogue
     from parties.messages import PROTOCOL_VERSION
     from secureboost.cli.console import stdout
+    from secureboost.cli.layout import print_json
     from secureboost.trainers import get_trainer
 
     entries = catalogue(get_trainer(trainer).codec().message_types)
-    console = stdout()
     if json:
-        import msgspec
-
-        listing = {"trainer": trainer, "protocol_version": PROTOCOL_VERSION, "messages": entries}
-        print(msgspec.json.format(msgspec.json.encode(listing)).decode())
+        listed = [_listed(entry) for entry in entries]
+        print_json({"trainer": trainer, "protocol_version": PROTOCOL_VERSION, "messages": listed})
         return
-    console.print(
+    stdout().print(
         f"{len(entries)} messages of trainer {trainer!r}, protocol version {PROTOCOL_VERSION}. "
         "-> is a question of the label party, <- an answer of a feature party. "
-        "An array is written dtype[dimensions].",
+        "Arrays are written dtype[dimensions]."
     )
     for entry in entries:
-        console.print()
-        console.print(_block(entry))
+        _print(entry)
 
 
-def _block(entry: "Entry") -> "Table":
-    from rich.table import Table
+def _listed(entry: "Entry") -> dict[str, object]:
+    return {
+        "name": entry.name,
+        "direction": entry.direction,
+        "reply": entry.reply or None,
+        "fields": dict(entry.fields),
+        "reveals": _plain(entry.reveals),
+    }
+
+
+def _print(entry: "Entry") -> None:
     from rich.text import Text
 
+    from secureboost.cli.console import stdout
+    from secureboost.cli.layout import print_hanging
+
+    console = stdout()
     asks = entry.direction == "asks"
-    heading = Text(f"{'->' if asks else '<-'} ", style="cyan" if asks else "magenta")
-    heading.append(entry.name, style="bold")
-    if entry.reply:
-        heading.append(f"  answered by {entry.reply}", style="dim")
-    body = Table.grid(padding=(0, 2, 0, 0))
-    body.add_column(no_wrap=True)
-    body.add_column()
+    heading = Text.assemble(
+        ("-> " if asks else "<- ", "cyan" if asks else "magenta"),
+        (entry.name, "bold"),
+        (f"  answered by {entry.reply}" if asks else "", "dim"),
+    )
     fields = ", ".join(f"{name}: {kind}" for name, kind in entry.fields)
-    body.add_row(Text("   reveals", style="dim"), Text(entry.reveals))
-    body.add_row(Text("   fields", style="dim"), Text(fields or "none"))
-    block = Table.grid()
-    block.add_row(heading)
-    block.add_row(body)
-    return block
+    console.print()
+    console.print(heading)
+    print_hanging(console, Text("   reveals  ", style="dim"), _plain(entry.reveals))
+    print_hanging(console, Text("   fields   ", style="dim"), fields or "none")
+
+
+def _plain(text: str) -> str:
+    """Drop the docstring's markup."""
+    return text.replace("``", "").replace("*", "")

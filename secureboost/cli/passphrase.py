@@ -71,7 +71,10 @@ def _from_file_or_environment(passphrase_file: Path | None) -> str | None:
     if VARIABLE not in os.environ:
         return None
     if not os.environ[VARIABLE]:
-        raise KeyFileError(f"the environment variable {VARIABLE} is set but empty. {_WAYS}")
+        raise KeyFileError(
+            f"the environment variable {VARIABLE} is set but empty; give it a value, "
+            "or unset it to be asked in a terminal"
+        )
     return os.environ[VARIABLE]
 
 

@@ -22,9 +22,10 @@ from parties.rows import check_rows
 from parties.service import Service
 from secureboost.binning import BinMapper
 from secureboost.errors import ModelError
-from secureboost.gbdt.cells import CellLayout, bucket_rows
+from secureboost.gbdt.cells import CellLayout
 from secureboost.gbdt.counts import NodeCounts
 from secureboost.gbdt.feature_tree import FeatureTree, check_split, route_bits, rows_left
+from secureboost.gbdt.joint import plan_sums
 from secureboost.gbdt.model import PartnerSplit, PartyHalf
 from secureboost.gbdt.policy import Budget, Policy
 from secureboost.gbdt.protocol import (
@@ -262,11 +263,16 @@ class FeatureSession(Service):
         features = _not_none(tree.features)
         layout = CellLayout(training.mapper.n_bins[features], training.setup.max_bin)
         active = [rows[tree.active[rows]] for rows in rows_of_nodes]
-        rows, starts = bucket_rows(training.binned, active, features, layout)
-        key, setup = training.key, training.setup
-        sums = key.sum_by_segment(training.ciphertexts, rows, starts, n_jobs=self._n_jobs)
-        packed = key.pack(sums, setup.cell_bits, setup.cells, n_jobs=self._n_jobs)
-        return key.rerandomise(packed, n_jobs=self._n_jobs)
+        plan = plan_sums(training.binned, active, features, layout)
+        key, setup, n_jobs = training.key, training.setup, self._n_jobs
+        parts = key.sum_by_segment(training.ciphertexts, plan.rows, plan.starts, n_jobs=n_jobs)
+        cells = np.empty((plan.n_cells, key.ciphertext_words), np.uint64)
+        cells[plan.direct_cells] = parts[plan.direct_parts]
+        cells[plan.joint_cells] = key.sum_by_segment(
+            parts, plan.parts, plan.part_starts, n_jobs=n_jobs
+        )
+        packed = key.pack(cells, setup.cell_bits, setup.cells, n_jobs=n_jobs)
+        return key.rerandomise(packed, n_jobs=n_jobs)
 
     def _divide(self, request: Divide) -> Division:
         training, tree = self._expect_tree(request.tree)

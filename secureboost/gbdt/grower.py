@@ -31,15 +31,18 @@ class InconsistentDivisionError(RuntimeError):
     ----------
     owner : str
         Name of the party; the empty string for the label party itself.
+    problem : str
+        The text without the party.
     """
 
-    def __init__(self, owner: str, node: int) -> None:
+    def __init__(self, owner: str, split: Split) -> None:
         self.owner = owner
-        super().__init__(
-            f"party {owner!r} divided node {node} so that the rows on its left side do not have "
-            "the sums of gradient and hessian that its histogram promised; its bins or rows "
-            "changed during training, or it is faulty"
+        self.problem = (
+            f"divided node {split.node} by column {owner}/{split.feature} so that the rows on its "
+            "left side do not have the sums of gradient and hessian that its histogram promised; "
+            "its bins or rows changed during training, or it is faulty"
         )
+        super().__init__(f"party {owner!r} {self.problem}")
 
 
 @dataclass(frozen=True, repr=False)
@@ -237,8 +240,8 @@ class _Growth:
         parent.left, parent.right = len(self._nodes), len(self._nodes) + 1
         self.partition.split(parent.number, parent.left, parent.right, goes_left)
         gradient, hessian, n_active = self._totals(parent.left)
-        if (gradient, hessian) != parent.left_sums:
-            raise InconsistentDivisionError(self._sources[parent.owner].owner, parent.number)
+        if parent.split and (gradient, hessian) != parent.left_sums:
+            raise InconsistentDivisionError(self._sources[parent.owner].owner, parent.split)
         depth = parent.depth + 1
         left = _Node(parent.left, depth, gradient, hessian, n_active)
         right = _Node(

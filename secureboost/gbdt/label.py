@@ -206,7 +206,7 @@ def train(
                 lambda tree, gradients: key_owner.publish(session.peers, tree, gradients),
             )
         except InconsistentDivisionError as error:
-            raise IntegrityError(error.owner, str(error)) from error
+            raise IntegrityError(error.owner, error.problem) from error
         session.ask_all([Finish(model_id=model_id)] * len(partners))
     return Trained(half, session.traffic)
 

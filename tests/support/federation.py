@@ -1,5 +1,6 @@
 """A label party and feature parties over one random table, and the pooled twin."""
 
+import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -30,7 +31,7 @@ class InsecureKeyClassifier(SecureBoostClassifier):
 
 
 class WatchedService(Service):
-    """Passes on; `alter` may change a reply, and `closed` counts."""
+    """Passes on; `alter` may change a reply, and `closed` counts, after `ended` is set."""
 
     transitions = FeatureSession.transitions
 
@@ -38,13 +39,15 @@ class WatchedService(Service):
         self._inner = inner
         self._alter = alter
         self.closed = 0
+        self.ended = threading.Event()
 
     def answer(self, request: Request[Any]) -> Reply:
         return self._alter(request, self._inner.answer(request))
 
     def close(self) -> None:
-        self.closed += 1
         self._inner.close()
+        self.closed += 1
+        self.ended.set()
 
 
 class WatchedParty(FeatureParty):
@@ -81,6 +84,11 @@ class WatchedParty(FeatureParty):
         )
         self.transports.append(RecordingTransport(self.wrap(LocalTransport(answerer))))
         return Peer(self.name, self.transports[-1], codec)
+
+    @property
+    def released(self) -> bool:
+        """Whether every session has ended, once; an answer under way may end it a little later."""
+        return all(service.ended.wait(10) and service.closed == 1 for service in self.services)
 
     def messages(self, trainer: Trainer):
         """All requests and replies so far, decoded."""
