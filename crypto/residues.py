@@ -8,7 +8,11 @@ become cheaper: multiply the short ``a``, and add the ``t``.
 from collections.abc import Sequence
 
 import gmpy2
+import numpy as np
 from gmpy2 import mpz
+
+from crypto import wide
+from crypto.wide import Words
 
 
 def invert_all(values: Sequence[mpz], modulus: mpz) -> list[mpz]:
@@ -52,3 +56,34 @@ def from_pairs(low: Sequence[mpz], high: Sequence[mpz], root: mpz) -> list[mpz]:
     """Compute ``a * (1 + t * root)`` modulo ``root**2``; the inverse of `to_pairs`."""
     # a < root and (a t mod root) * root <= (root - 1) * root, so the sum needs no reduction.
     return [a + a * t % root * root for a, t in zip(low, high, strict=True)]
+
+
+def words_to_pairs(residues: Words, root: int) -> Words:
+    """Write residues modulo ``root**2`` in pair form, side by side in one row.
+
+    Parameters
+    ----------
+    residues : array of shape (count, 2 * words), uint64
+        Units; `words` is what the root needs.
+    root : int
+
+    Returns
+    -------
+    array of shape (count, 2 * words), uint64
+        ``[a | t]``.
+
+    Raises
+    ------
+    ZeroDivisionError
+        If one is not a unit.
+    """
+    words = residues.shape[1] // 2
+    low, high = to_pairs(wide.to_mpz(residues), mpz(root))
+    return np.hstack([wide.from_integers(low, words), wide.from_integers(high, words)])
+
+
+def pairs_to_words(pairs: Words, root: int) -> Words:
+    """Write pairs as residues; the inverse of `words_to_pairs`."""
+    words = pairs.shape[1] // 2
+    low, high = wide.to_mpz(pairs[:, :words]), wide.to_mpz(pairs[:, words:])
+    return wide.from_integers(from_pairs(low, high, mpz(root)), 2 * words)

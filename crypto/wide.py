@@ -76,6 +76,14 @@ def resize(array: Words, words: int) -> Words:
     return result
 
 
+def widen(array: Words, words: int) -> Words:
+    """Copy unsigned rows to another width, which the caller knows to be wide enough."""
+    result = np.zeros((array.shape[0], words), dtype=np.uint64)
+    kept = min(array.shape[1], words)
+    result[:, :kept] = array[:, :kept]
+    return result
+
+
 def first_outside(array: Words, bits: int) -> int | None:
     """Find the first signed row with ``abs(value) >= 2**bits``.
 

@@ -46,9 +46,7 @@ def main() -> None:
         metrics = evaluate(defaulted.loc[test].to_numpy(), score)
         print(f"  {name:<17} AUC {metrics.auc:.4f}   KS {metrics.ks:.4f}   Gini {metrics.gini:.4f}")
 
-    half = bureau.half(federated.label_half_.model_id)
-    assert half is not None  # it lives in this process
-    joined = joined_trees(federated.label_half_, [half])
+    joined = joined_trees(federated.label_half_, [bureau.half(federated.label_half_.model_id)])
     twin = joined_trees(pooled.label_half_, column_owner=column_owner)
     same_trees = all((one == other).all() for one, other in zip(joined, twin, strict=True))
     same_scores = (scores["federated"] == scores["pooled plaintext"]).all()

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,13 @@ from secureboost.gbdt.label import (
     staged_raw_scores,
     train,
 )
-from secureboost.gbdt.model import LabelHalf, PartyHalf, load_half, save_half
+from secureboost.gbdt.model import (
+    LabelHalf,
+    PartyHalf,
+    check_party_half,
+    load_half,
+    save_half,
+)
 from secureboost.metrics import evaluate
 from secureboost.objectives import OBJECTIVES
 from secureboost.partners import check_column_owner, check_parties, make_partners
@@ -238,11 +245,7 @@ class SecureBoostClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
         parties = check_parties(parties, X)
         parameters = self._plain_parameters()
         params = booster_params(parameters)
-        if self.importance_type not in IMPORTANCE_TYPES:
-            raise ValueError(
-                f"importance_type={self.importance_type!r} is not one of "
-                f"{', '.join(IMPORTANCE_TYPES)}"
-            )
+        self._check_importance_type()
         matrix = self._matrix(X, reset=True)
         labels = self._labels(y)
         check_consistent_length(X, y)
@@ -321,6 +324,7 @@ class SecureBoostClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
     def feature_importances_(self) -> NDArray[np.float64]:
         """How much each of `feature_names_out_` matters; sums to 1 unless nothing was split."""
         check_is_fitted(self, "label_half_")
+        self._check_importance_type()
         half = self.label_half_
         total = np.concatenate([half.gains, *(partner.gains for partner in half.partners)])
         splits = np.concatenate(
@@ -363,7 +367,11 @@ class SecureBoostClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
         folder = Path(folder)
         half = load_half(folder / LABEL_FILE, LabelHalf)
         known = cls().get_params().keys()
-        if not half.parameters.keys() <= known or len(half.classes) != 2:
+        if (
+            not half.parameters.keys() <= known
+            or len(half.classes) != 2
+            or half.objective not in OBJECTIVES
+        ):
             raise ModelError(f"{folder / LABEL_FILE} was not written by {cls.__name__}.save.")
         model = cls(**half.parameters)
         model.label_half_ = half
@@ -371,11 +379,12 @@ class SecureBoostClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
         model.n_features_in_ = len(half.feature_names)
         if half.named:
             model.feature_names_in_ = np.array(half.feature_names, dtype=object)
-        model._halves = {
-            partner.name: load_half(folder / f"{partner.name}.json", PartyHalf)
-            for partner in half.partners
-            if (folder / f"{partner.name}.json").exists()
-        }
+        model._halves = {}
+        for partner in half.partners:
+            path = folder / f"{partner.name}.json"
+            if path.exists():
+                model._halves[partner.name] = load_half(path, PartyHalf)
+                check_party_half(half, partner, model._halves[partner.name])
         return model
 
     def __getstate__(self) -> dict[str, Any]:
@@ -390,8 +399,18 @@ class SecureBoostClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
         tags.input_tags.allow_nan = True
         return tags
 
+    def _check_importance_type(self) -> None:
+        if self.importance_type not in IMPORTANCE_TYPES:
+            raise ValueError(
+                f"importance_type={self.importance_type!r} is not one of "
+                f"{', '.join(IMPORTANCE_TYPES)}"
+            )
+
     def _generate_key(self) -> PrivateKey:
-        return get_scheme(self.scheme).generate(self.key_bits)
+        key_bits: Any = self.key_bits
+        if not isinstance(key_bits, Integral):
+            raise ValueError(f"key_bits={key_bits!r} is not an integer")
+        return get_scheme(self.scheme).generate(int(key_bits))
 
     def _threads(self) -> int:
         return int(effective_n_jobs(-1 if self.n_jobs is None else self.n_jobs))
@@ -410,24 +429,25 @@ class SecureBoostClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
     def _matrix(self, X: Any, *, reset: bool) -> NDArray[np.float32]:
         """Own columns as float32, checked; frames get errors that name column and row."""
         if isinstance(X, pd.DataFrame):
+            matrix = feature_matrix(X, "")
             validate_data(self, X, reset=reset, skip_check_array=True)
-            return feature_matrix(X, "")
+            return matrix
         array = validate_data(self, X, reset=reset, dtype=np.float64, ensure_all_finite="allow-nan")
         return feature_matrix(pd.DataFrame(array), "")
 
     def _labels(self, y: ArrayLike) -> NDArray[np.float64]:
         """Labels as 0.0 and 1.0; sets `classes_`."""
-        y = column_or_1d(y, warn=True)
-        missing = np.asarray(pd.isna(y))
+        labels = np.asarray(column_or_1d(y, warn=True))
+        missing = np.asarray(pd.isna(labels))
         if missing.any():
             raise DataError(
                 f"Input y contains NaN: the label is missing in {positions_text(missing)}. "
                 "Drop those rows."
             )
-        assert_all_finite(y, input_name="y")
-        check_classification_targets(y)
-        kind = type_of_target(y, input_name="y", raise_unknown=True)
-        classes, codes = np.unique(y, return_inverse=True)
+        assert_all_finite(labels, input_name="y")
+        check_classification_targets(labels)
+        kind = type_of_target(labels, input_name="y", raise_unknown=True)
+        classes, codes = np.unique(labels, return_inverse=True)
         if kind != "binary":
             raise ValueError(
                 f"Only binary classification is supported. The type of the target is {kind}: "

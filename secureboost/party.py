@@ -10,7 +10,6 @@ import time
 from abc import ABC, abstractmethod
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from parties.answerer import Answerer
@@ -235,7 +234,7 @@ class RemoteParty(Party):
         listen: bool = False,
     ) -> None:
         self.name = check_name(name)
-        self.index = index if isinstance(index, pd.Index) else pd.Index(np.asarray(index))
+        self.index = index if isinstance(index, pd.Index) else pd.Index(index)
         check_ids(self.index, name)
         self.address = address
         self._tls = tls
@@ -298,9 +297,10 @@ class RemoteParty(Party):
     def _accept(self) -> Link:
         deadline = time.monotonic() + self._connect_timeout
         try:
-            while (link := self._links.get(timeout=deadline - time.monotonic())).ended:
-                pass  # it had dialled and gone again
-        except (queue.Empty, ValueError):  # ValueError: the deadline lies behind us
+            link = self._links.get(timeout=self._connect_timeout)
+            while link.ended:  # it had dialled and gone again
+                link = self._links.get(timeout=max(0.0, deadline - time.monotonic()))
+        except queue.Empty:
             raise PeerUnreachableError(
                 self.name,
                 f"did not dial {self.address} within {self._connect_timeout:g} seconds; is it "

@@ -9,10 +9,12 @@
     out/report.html           the same to look at
     out/log.jsonl             what happened when
 
-Everything but the log is written at the end, so a run that fails leaves a log and nothing else.
+A run that fails leaves a log and nothing else; one whose scoring fails leaves the model as well,
+for `secureboost predict`.
 """
 
 import dataclasses
+import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -24,15 +26,22 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from crypto.modulus import check_key_bits
 from crypto.scheme import PrivateKey
+from crypto.schemes import get_scheme
 from secureboost.api import SecureBoostClassifier
 from secureboost.data import stratified_holdout
 from secureboost.errors import ConfigError
 from secureboost.files import write_atomically
+from secureboost.gbdt.label import booster_params
 from secureboost.metrics import Metrics, auc, evaluate
+from secureboost.objectives import OBJECTIVES
 from secureboost.party import Party
 from secureboost.report import ModelResult, Report, write_report
 from secureboost.settings import check_names
+
+LOG_FILE, MODEL_FOLDER = "log.jsonl", "model"
+_OF_A_MODEL = ("metrics.json", "scores.csv", "report.html", f"{MODEL_FOLDER}/*.json")
 
 Progress = Callable[[int, str], None]
 """Called with the number of finished trees and the current metric as text."""
@@ -109,17 +118,43 @@ class RunResult:
         return self.metrics.get("test", self.metrics["train"])
 
 
-def make_model(parameters: dict[str, Any], path: str = "model") -> SecureBoostClassifier:
-    """Make an estimator from named settings.
+def make_model(
+    parameters: dict[str, Any], path: str = "model", *, more_names: Sequence[str] = ()
+) -> SecureBoostClassifier:
+    """Make an estimator from named settings and check them, before hours are spent.
+
+    Parameters
+    ----------
+    parameters : dict
+    path : str
+        Where the settings stand, for messages.
+    more_names : sequence of str
+        Settings beside these, which a misspelt one may have meant.
 
     Raises
     ------
     ConfigError
-        If a name is unknown (the nearest is named), with `path` in front.
+        If a name is unknown (the nearest is named) or a value out of its limits.
+    crypto.errors.SchemeUnavailableError, crypto.errors.KeySizeError
     """
     known = SecureBoostClassifier().get_params()
-    check_names(parameters, known, path)
-    return SecureBoostClassifier(**parameters)
+    check_names(parameters, [*known, *more_names], path)
+    model = SecureBoostClassifier(**parameters)
+    get_scheme(str(model.scheme))
+    for name, allowed in (("n_jobs", (int, type(None))), ("key_bits", (int,))):
+        value = getattr(model, name)
+        if not isinstance(value, allowed) or isinstance(value, bool) or value == 0:
+            raise ConfigError(f"{name}={value!r} is not a whole number other than 0", path)
+    if model.scheme != "plain":
+        check_key_bits(model.key_bits)
+    try:
+        model._check_importance_type()
+        base_score = booster_params(model.get_params()).base_score
+        if base_score is not None:
+            OBJECTIVES["binary:logistic"]().raw_score(base_score)
+    except ValueError as error:
+        raise ConfigError(str(error), path) from error
+    return model
 
 
 def prepare_folder(out: Path, *, force: bool) -> Path:
@@ -128,15 +163,23 @@ def prepare_folder(out: Path, *, force: bool) -> Path:
     Raises
     ------
     ConfigError
-        If it is a file, or holds something and `force` is not given.
+        If it is a file, cannot be made or written into, or holds something (other than the log of
+        a run that failed) and `force` is not given.
     """
     if out.exists() and not out.is_dir():
         raise ConfigError(f"{out} is a file; a run needs a folder", "out")
-    if out.is_dir() and any(out.iterdir()) and not force:
-        raise ConfigError(
-            f"{out} is not empty; name another folder, or --force to write into this one", "out"
-        )
-    out.mkdir(parents=True, exist_ok=True)
+    try:
+        held = [path for path in out.iterdir() if path.name != LOG_FILE] if out.is_dir() else []
+        if held and not force:
+            raise ConfigError(
+                f"{out} is not empty; name another folder, or --force to write into this one",
+                "out",
+            )
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"{out} cannot be made: {error.strerror}", "out") from error
+    if not os.access(out, os.W_OK | os.X_OK):
+        raise ConfigError(f"{out} cannot be written into; change its permissions", "out")
     return out
 
 
@@ -145,6 +188,7 @@ def run(
     parties: Sequence[Party],
     model: SecureBoostClassifier,
     *,
+    out: Path | None = None,
     progress: Progress | None = None,
     make_key: Callable[[], PrivateKey] | None = None,
 ) -> RunResult:
@@ -156,6 +200,8 @@ def run(
     parties : sequence of Party
     model : SecureBoostClassifier
         Not fitted.
+    out : Path, optional
+        Folder of the run; the model is saved there as soon as it is trained.
     progress : callable, optional
     make_key : callable, optional
         Gives the private key; by default a fresh one is made.
@@ -172,8 +218,18 @@ def run(
 
     started = time.perf_counter()
     model._fit(data.X.iloc[rows], labels, parties=parties, on_tree=on_tree, make_key=make_key)
+    if out is not None:
+        save_model(out, model)
     trained = time.perf_counter()
-    scores = model.predict_proba(data.X)[:, 1]
+    try:
+        scores = model.predict_proba(data.X)[:, 1]
+    except Exception as error:
+        if out is not None:
+            error.add_note(
+                f"This was the scoring. The model is trained and lies in {out / MODEL_FOLDER}; "
+                "`secureboost predict` scores with it."
+            )
+        raise
     seconds = {"train": trained - started, "predict": time.perf_counter() - trained}
     traffic = [t for by_request in model.traffic_.values() for t in by_request.values()]
     return RunResult(
@@ -188,9 +244,16 @@ def run(
     )
 
 
+def save_model(out: Path, model: SecureBoostClassifier) -> None:
+    """Save the model; what an earlier run left of another one goes away."""
+    for pattern in _OF_A_MODEL:
+        for old in out.glob(pattern):
+            old.unlink()
+    model.save(out / MODEL_FOLDER)
+
+
 def write_run(out: Path, data: RunData, result: RunResult, report: Report) -> None:
-    """Write model, metrics, scores and report; see the module's table."""
-    result.model.save(out / "model")
+    """Write metrics, scores and report; the model is there since it was trained (`run`)."""
     metrics = {
         "folds": {name: dataclasses.asdict(metrics) for name, metrics in result.metrics.items()},
         "seconds": result.seconds,
@@ -212,8 +275,12 @@ def write_scores(
     path: Path, ids: pd.Index, fold: NDArray[np.object_] | str, scores: NDArray[np.float64]
 ) -> None:
     """Write ``id, fold, score``; scores survive the round trip bit for bit."""
-    table = pd.DataFrame({"id": ids, "fold": fold, "score": scores})
-    write_atomically(path, table.to_csv(index=False).encode(), mode=0o600)
+    write_atomically(path, scores_text(ids, fold, scores).encode(), mode=0o600)
+
+
+def scores_text(ids: pd.Index, fold: NDArray[np.object_] | str, scores: NDArray[np.float64]) -> str:
+    """``id, fold, score`` as CSV."""
+    return pd.DataFrame({"id": ids, "fold": fold, "score": scores}).to_csv(index=False)
 
 
 def make_report(title: str, data: RunData, result: RunResult, **more: Any) -> Report:

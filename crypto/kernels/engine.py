@@ -13,17 +13,22 @@ pairs      (count, 2 * words)        ``[a | t]`` with ``0 < a < root`` and ``0 <
 exponents  (count, any)              unsigned
 =========  ========================  ==============================================================
 
-where ``words`` is what the root needs. Number theory that is not hot (inverses, CRT, conversions
-between residues and pairs, checks) stays outside, in `crypto.residues` and `crypto.paillier`. An
-engine validates nothing: callers have.
+where ``words`` is what the root needs. An engine must offer products of pairs, powers and Horner's
+rule with results as residues. The methods that give pairs have defaults on top of those, exact and
+slower; an engine that works in pairs overrides them. An engine validates nothing: callers have.
 """
 
 from abc import ABC, abstractmethod
 from typing import ClassVar
 
+import gmpy2
 import numpy as np
+from gmpy2 import mpz
 from numpy.typing import NDArray
 
+from crypto import wide
+from crypto.kernels.crt import Crt
+from crypto.residues import pairs_to_words, words_to_pairs
 from crypto.wide import Words
 
 
@@ -52,6 +57,10 @@ class Engine(ABC):
         root : int
             Odd.
         """
+
+    def crt(self, p: int, q: int) -> Crt:
+        """Prepare for the Chinese remainder theorem modulo two primes."""
+        return Crt(p, q)
 
 
 class SquareModulus(ABC):
@@ -112,6 +121,92 @@ class SquareModulus(ABC):
     @abstractmethod
     def fixed_base(self, base: int, exponent_bits: int) -> "FixedBase":
         """Build tables for powers of one secret base."""
+
+    def segment_pairs(
+        self,
+        pairs: Words,
+        rows: NDArray[np.int64],
+        starts: NDArray[np.int64],
+        *,
+        n_jobs: int,
+    ) -> Words:
+        """Multiply pairs up as `segment_products` does.
+
+        Returns
+        -------
+        pairs, shape (n_segments, 2 * words)
+
+        Raises
+        ------
+        ZeroDivisionError
+            If a product is no unit.
+        """
+        return self._to_pairs(self.segment_products(pairs, rows, starts, n_jobs=n_jobs))
+
+    def power_pairs(self, numbers: Words, exponent: int, *, n_jobs: int) -> Words:
+        """Raise numbers to the same power.
+
+        Parameters
+        ----------
+        numbers : array of shape (count, any), uint64
+            Units, each below ``root**2``.
+
+        Returns
+        -------
+        pairs, shape (count, 2 * words)
+
+        Raises
+        ------
+        ZeroDivisionError
+            If a number is no unit.
+        """
+        residues = wide.widen(numbers, 2 * self.words)
+        return self._to_pairs(self.powers(residues, exponent, n_jobs=n_jobs))
+
+    def horner_pairs(self, pairs: Words, slots: int, shift_bits: int, *, n_jobs: int) -> Words:
+        """Evaluate what `horner` does, from pairs to pairs.
+
+        Returns
+        -------
+        pairs, shape (ceil(count / slots), 2 * words)
+
+        Raises
+        ------
+        ZeroDivisionError
+            If a product is no unit.
+        """
+        residues = pairs_to_words(pairs, self.root)
+        return self._to_pairs(self.horner(residues, slots, shift_bits, n_jobs=n_jobs))
+
+    def scale(self, numbers: Words, factor: int, *, n_jobs: int) -> Words:
+        """Multiply numbers below the root by a constant, modulo the root.
+
+        Parameters
+        ----------
+        numbers : array of shape (count, words), uint64
+
+        Returns
+        -------
+        array of shape (count, words), uint64
+        """
+        root = mpz(self.root)
+        products = [number * factor % root for number in wide.to_mpz(numbers)]
+        return wide.from_integers(products, self.words)
+
+    def all_units(self, numbers: Words, *, n_jobs: int) -> bool:
+        """Tell whether no number below the root shares a factor with it.
+
+        Parameters
+        ----------
+        numbers : array of shape (count, words), uint64
+        """
+        root, product = mpz(self.root), mpz(1)
+        for number in wide.to_mpz(numbers):
+            product = product * number % root
+        return bool(gmpy2.gcd(product, root) == 1)
+
+    def _to_pairs(self, residues: Words) -> Words:
+        return words_to_pairs(residues, self.root)
 
 
 class FixedBase(ABC):

@@ -4,6 +4,7 @@ Neither console reads markup, so that a column called ``[red]`` prints as it is;
 instead. In a pipe there are no colours and no wrapping, and ``NO_COLOR`` is obeyed.
 """
 
+import io
 import sys
 from collections.abc import Sequence
 from typing import TextIO
@@ -23,6 +24,7 @@ from secureboost.errors import (
 )
 
 _PIPE_WIDTH = 10_000
+_NAME_WIDTH = 16
 
 _TITLES = {
     ExitCode.INTERNAL: "Unexpected error",
@@ -60,7 +62,9 @@ def stderr() -> Console:
     return _console(sys.stderr)
 
 
-def _console(file: TextIO) -> Console:
+def _console(file: TextIO | None) -> Console:
+    if file is None:  # closed by whoever started us
+        file = io.StringIO()
     width = None if file.isatty() else _PIPE_WIDTH
     return Console(file=file, width=width, highlight=False, markup=False, emoji=False)
 
@@ -80,9 +84,12 @@ def result_table(
     title : str, optional
     """
     table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
-    for number, column in enumerate(columns):
-        # the first column names the row; the others line up by their last digit
-        table.add_column(Text(column), justify="right" if number else "left", no_wrap=number > 0)
+    # The first column names the row, also in a narrow terminal; the others line up by their last
+    # digit.
+    longest = max((len(_cell(row[0])) for row in rows), default=0)
+    table.add_column(Text(columns[0]), min_width=min(longest, _NAME_WIDTH))
+    for column in columns[1:]:
+        table.add_column(Text(column), justify="right", no_wrap=True)
     for row in rows:
         table.add_row(*(Text(_cell(value)) for value in row))
     return table

@@ -37,7 +37,9 @@ def demo(
     rows: Annotated[int, typer.Option(min=500, help="Customers of the made-up portfolio.")] = 10000,
     trees: Annotated[int, typer.Option(min=1, help="Trees.")] = TREES,
     key_bits: Annotated[int, typer.Option(help="Length of the key, at least 2048.")] = 2048,
-    force: Annotated[bool, typer.Option(help="Write into a folder that is not empty.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Write into a folder that is not empty.")
+    ] = False,
 ) -> None:
     """Watch a lender and a credit bureau train one model over mutual TLS, and compare it."""
     from secureboost.cli.console import stderr
@@ -45,9 +47,19 @@ def demo(
     from secureboost.cli.training import logged, train_logged
     from secureboost.config import load_train_config
     from secureboost.portfolio import make_portfolio
-    from secureboost.run import RunData, make_model, make_report, prepare_folder, run, write_run
+    from secureboost.run import (
+        LOG_FILE,
+        RunData,
+        make_model,
+        make_report,
+        prepare_folder,
+        run,
+        write_run,
+    )
 
     say = stderr().print
+    parameters = MODEL | {"n_estimators": trees, "key_bits": key_bits}
+    make_model(dict(parameters))  # tells a bad value before anything is written
     out = prepare_folder(out or Path("runs") / f"demo-{datetime.now():%Y%m%d-%H%M%S}", force=force)
     portfolio = make_portfolio(rows)
     lender = portfolio.lender.drop(columns="default")
@@ -56,17 +68,17 @@ def demo(
         f"A lender ({lender.shape[1]} columns, and who defaulted) and a credit bureau "
         f"({portfolio.bureau.shape[1]} columns) share {rows:,} customers."
     )
-    parameters = MODEL | {"n_estimators": trees, "key_bits": key_bits}
     write_companies(out, portfolio, parameters)
-    with logged(out / "lender" / "log.jsonl") as log:
+    with logged(out / "lender" / LOG_FILE) as log:
         with bureau_process(out / "bureau") as address:
             say(f"The bureau's process listens on {address}. The lender dials it over mutual TLS")
-            say(f"and trains {trees} trees under {key_bits}-bit Paillier.")
+            say(f"and trains under {key_bits}-bit Paillier; trees: {trees}.")
             config = load_train_config(
                 out / "lender" / "train.toml", [f'party.bureau.address="{address}"']
             )
-            parties = remote_parties(config, lender.index)
-            federated = train_logged(data, parties, make_model(dict(config.model)), log)
+            model = make_model(dict(config.model))
+            with remote_parties(config, lender.index) as parties:
+                federated = train_logged(data, parties, model, out / "lender", log)
         alone = run(data, [], make_model(dict(parameters)))
         pooled, equal = compare_pooled(data, portfolio.bureau, federated, out / "bureau" / "models")
         log.write("compared", federated_equals_pooled=equal)
@@ -150,12 +162,13 @@ def bureau_process(folder: Path) -> Iterator[str]:
     Raises
     ------
     RuntimeError
-        If the process ends before it listens; its log says why.
+        If the process ends before it listens; the text has the end of its log.
     """
-    command_line = [sys.executable, "-m", "secureboost", "serve", str(folder / "serve.toml")]
+    # --once, so that it does not live on by itself if this process is killed
+    command_line = [sys.executable, "-m", "secureboost", "serve", "--once"]
     with (folder / "serve.log").open("w") as log:
         process = subprocess.Popen(  # noqa: S603 - our own command
-            [*command_line, "--set", 'listen="127.0.0.1:0"'],
+            [*command_line, str(folder / "serve.toml"), "--set", 'listen="127.0.0.1:0"'],
             stdout=subprocess.PIPE,
             stderr=log,
             text=True,
@@ -164,7 +177,9 @@ def bureau_process(folder: Path) -> Iterator[str]:
         line = process.stdout.readline() if process.stdout else ""
         address = line.removeprefix("listening on ").strip()
         if not address:
-            raise RuntimeError(f"the bureau's process ended; see {folder / 'serve.log'}")
+            process.wait(STOP_SECONDS)
+            said = (folder / "serve.log").read_text()[-500:]
+            raise RuntimeError(f"the bureau's process ended; {folder / 'serve.log'} says:\n{said}")
         yield address
     finally:
         process.terminate()

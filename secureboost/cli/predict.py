@@ -1,5 +1,8 @@
 """``secureboost predict``: score rows with a trained model."""
 
+import contextlib
+import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -35,20 +38,20 @@ def predict(
     out: Annotated[
         Path | None, typer.Option(help="CSV file to write: id, fold, score. Default: stdout.")
     ] = None,
-    force: Annotated[bool, typer.Option(help="Replace the file.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace the file.")] = False,
 ) -> None:
     """Score rows: with tables on this machine (--party) or with other companies (--config)."""
     from secureboost.api import SecureBoostClassifier
     from secureboost.cli.console import stderr
     from secureboost.config import load_train_config
     from secureboost.errors import ConfigError
-    from secureboost.run import write_scores
+    from secureboost.run import scores_text, write_scores
     from secureboost.tables import read_table
 
     if config is not None and party:
         raise ConfigError("give --party for tables here or --config for other companies, not both")
-    if out is not None and out.exists() and not force:
-        raise ConfigError(f"{out} exists; name another file, or --force to replace it", "--out")
+    if out is not None:
+        check_file(out, force=force)
     loaded = load_train_config(config, settings) if config is not None else None
     file = data or (loaded.data.file if loaded else None)
     id_column = row_id or (loaded.data.id if loaded else None)
@@ -58,19 +61,30 @@ def predict(
     table = read_table(file, id_column)
     wanted = list(estimator.label_half_.feature_names)
     X = choose_columns(table, wanted, str(file))
-    parties = open_parties(party, loaded, id_column, X.index)
-    try:
+    with open_parties(party, loaded, id_column, X.index) as parties:
         scores = estimator.predict_proba(X, parties=parties)[:, 1]
-    finally:
-        for one in parties:
-            one.close()
     if out is None:
-        typer.echo("id,fold,score")
-        for row, score in zip(X.index, scores.tolist(), strict=True):
-            typer.echo(f"{row},new,{score!r}")
+        typer.echo(scores_text(X.index, "new", scores), nl=False)
     else:
         write_scores(out, X.index, "new", scores)
         stderr().print(f"{len(scores):,} rows scored: {out}")
+
+
+def check_file(out: Path, *, force: bool) -> None:
+    """Check that a file can be written, before any work.
+
+    Raises
+    ------
+    ConfigError
+    """
+    from secureboost.errors import ConfigError
+
+    if out.is_dir():
+        raise ConfigError(f"{out} is a folder; name a file in it", "--out")
+    if out.exists() and not force:
+        raise ConfigError(f"{out} exists; name another file, or --force to replace it", "--out")
+    if not os.access(out.parent, os.W_OK | os.X_OK):
+        raise ConfigError(f"{out.parent} is no folder that can be written into", "--out")
 
 
 def choose_columns(table: "pd.DataFrame", wanted: list[str], file: str) -> "pd.DataFrame":
@@ -92,9 +106,10 @@ def choose_columns(table: "pd.DataFrame", wanted: list[str], file: str) -> "pd.D
     return table[wanted]
 
 
+@contextlib.contextmanager
 def open_parties(
     options: list[str], config: "TrainConfig | None", id_column: str, ids: "pd.Index"
-) -> list["Party"]:
+) -> Iterator[list["Party"]]:
     """Tables on this machine as parties, or the companies of a configuration."""
     from secureboost.cli.simulate import parse_parties
     from secureboost.cli.train import remote_parties
@@ -102,8 +117,10 @@ def open_parties(
     from secureboost.tables import read_table
 
     if config is not None:
-        return list(remote_parties(config, ids))
-    return [
+        with remote_parties(config, ids) as parties:
+            yield list(parties)
+        return
+    yield [
         FeatureParty(name, read_table(file, id_column))
         for name, file in parse_parties(options).items()
     ]

@@ -5,17 +5,17 @@ from collections.abc import Callable
 from types import TracebackType
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn
+from rich.progress import BarColumn, Progress, ProgressColumn, SpinnerColumn, Task
 from rich.text import Text
 
 from secureboost.cli.console import stderr
-from secureboost.units import format_seconds
+from secureboost.units import format_bytes, format_seconds
 
 _SECONDS_BETWEEN_LINES = 30.0
 
 
 class TrainingProgress:
-    """Trees done, nodes asked, the current metric, and the time left.
+    """Trees done, bytes sent, the current metric, and the time left.
 
     Use as a context manager; the bar ends with it, also by an error.
 
@@ -23,6 +23,8 @@ class TrainingProgress:
     ----------
     n_trees : int
         Trees that the run will have.
+    bytes_sent : callable, optional
+        Says how much has left so far; it shows a run at work within a tree.
     console : rich.console.Console, optional
         Default: `secureboost.cli.console.stderr`.
     clock : callable, optional
@@ -32,26 +34,29 @@ class TrainingProgress:
     def __init__(
         self,
         n_trees: int,
+        bytes_sent: Callable[[], int] = lambda: 0,
         console: Console | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._console = console or stderr()
         self._clock = clock
         self._n_trees = n_trees
+        self._bytes_sent = bytes_sent
+        self._metric = ""
         self._trees_done = 0
         self._started = self._line_printed = clock()
         self._tree_ended = self._started
         self._bar: Progress | None = None
         if self._console.is_terminal:
             self._bar = Progress(
-                TextColumn("training", style="bold"),
-                BarColumn(bar_width=30),
-                TextColumn("{task.fields[state]}"),
-                _TimeLeft(self),
+                SpinnerColumn(),
+                BarColumn(bar_width=10),  # the line fits into 80 columns
+                _Text(self.state_text),
+                _Text(self.time_left_text, style="cyan"),
                 console=self._console,
                 refresh_per_second=4,
             )
-            self._task = self._bar.add_task("", total=n_trees, state=self._state(0, ""))
+            self._task = self._bar.add_task("training", total=n_trees)
 
     def __enter__(self) -> "TrainingProgress":
         if self._bar:
@@ -67,57 +72,61 @@ class TrainingProgress:
         if self._bar:
             self._bar.stop()
 
-    def update(self, trees_done: int, nodes_asked: int = 0, metric: str = "") -> None:
+    def update(self, trees_done: int, metric: str = "") -> None:
         """Say how far the run is; call it as often as you like.
 
         Parameters
         ----------
         trees_done : int
             Finished trees.
-        nodes_asked : int
-            Nodes whose histograms partners were asked for so far.
         metric : str
             The current metric as text, ``"AUC 0.7712"``.
         """
+        self._metric = metric
         now = self._clock()
         tree_ended = trees_done > self._trees_done
         if tree_ended:
             self._trees_done, self._tree_ended = trees_done, now
-        state = self._state(nodes_asked, metric)
+        if trees_done >= self._n_trees:
+            total = self._bytes_sent()  # what scoring sends afterwards does not count
+            self._bytes_sent = lambda: total
         if self._bar:
-            self._bar.update(self._task, completed=trees_done, state=state)
+            self._bar.update(self._task, completed=trees_done)
             return
         due = now - self._line_printed >= _SECONDS_BETWEEN_LINES
         if tree_ended and (due or trees_done in (1, self._n_trees)):
             self._line_printed = now
-            self._console.print(f"{state}, {self.time_left_text()}")
+            self._console.print(f"{self.state_text()}, {self.time_left_text()}")
 
     def time_left_text(self) -> str:
         """Say how long the rest takes at the pace of the finished trees."""
         now = self._clock()
         if self._trees_done == 0:
-            return "time left not known yet"
+            return "time left unknown"
         if self._trees_done >= self._n_trees:
             return f"took {format_seconds(self._tree_ended - self._started)}"
         pace = (self._tree_ended - self._started) / self._trees_done
-        left = max(0.0, pace * self._n_trees - (now - self._started))
-        return f"about {format_seconds(left) if left >= 1 else '1 s'} left"
+        left = max(1, round(pace * self._n_trees - (now - self._started)))
+        return f"{f'{left} s' if left < 60 else format_seconds(left)} left"
 
-    def _state(self, nodes_asked: int, metric: str) -> str:
-        parts = [f"{self._trees_done} of {self._n_trees} trees"]
-        if nodes_asked:
-            parts.append(f"{nodes_asked:,} nodes asked")
-        if metric:
-            parts.append(metric)
-        return ", ".join(parts)
+    def state_text(self) -> str:
+        """Say how far the run is."""
+        sent = self._bytes_sent()
+        parts = [
+            f"{self._trees_done} of {self._n_trees} trees",
+            f"{format_bytes(sent)} sent" if sent else "",
+            self._metric,
+        ]
+        return ", ".join(part for part in parts if part)
 
 
-class _TimeLeft(ProgressColumn):
-    """Counts down between updates, since a tree takes many seconds."""
+class _Text(ProgressColumn):
+    """A text that changes between updates too, since a tree takes many seconds."""
 
-    def __init__(self, progress: TrainingProgress) -> None:
+    def __init__(self, text: Callable[[], str], style: str = "") -> None:
         super().__init__()
-        self._progress = progress
+        self._text = text
+        self._style = style
 
     def render(self, task: Task) -> Text:
-        return Text(self._progress.time_left_text(), style="cyan")
+        return Text(self._text(), style=self._style)

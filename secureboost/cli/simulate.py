@@ -27,7 +27,9 @@ def simulate(
         ),
     ] = [],  # noqa: B006 - typer copies it
     trainer: Annotated[str, typer.Option(help="Which kind of model.")] = "secureboost",
-    force: Annotated[bool, typer.Option(help="Write into a folder that is not empty.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Write into a folder that is not empty.")
+    ] = False,
 ) -> None:
     """Train over several tables on this machine, with the real encryption and messages.
 
@@ -35,25 +37,34 @@ def simulate(
     """
     from secureboost.cli.console import stderr
     from secureboost.cli.training import train_and_report
-    from secureboost.data import encode_labels
+    from secureboost.config import HoldOut
+    from secureboost.data import encode_labels, feature_matrix
     from secureboost.party import FeatureParty
     from secureboost.run import RunData, make_model, prepare_folder
-    from secureboost.settings import apply_overrides
+    from secureboost.settings import apply_overrides, decode_settings
     from secureboost.tables import join_tables, read_table, take_target
     from secureboost.trainers import get_trainer
 
     get_trainer(trainer)
-    parameters = apply_overrides({}, settings)
-    test_size = float(parameters.pop("test_size", 0.2))
-    seed = int(parameters.pop("seed", 0))
-    model = make_model(parameters, "--set")
+    given = apply_overrides({}, settings)
+    held_out = {name: given.pop(name) for name in HoldOut.__struct_fields__ if name in given}
+    hold_out = decode_settings(held_out, HoldOut, Path())
+    model = make_model(given, "", more_names=HoldOut.__struct_fields__)
     files = parse_parties(party)
     prepare_folder(out, force=force)
     tables = {name: read_table(file, row_id) for name, file in files.items()}
-    joined, partners, counts = join_tables(read_table(label, row_id), tables)
+    label_table = read_table(label, row_id)
+    # Checked before they are joined, while positions are those of the files.
+    X, y = take_target(label_table, target, label.name)
+    encode_labels(y, positive, label.name)
+    feature_matrix(X, label.name)
+    for name, table in tables.items():
+        feature_matrix(table, files[name].name)
+    joined, partners, counts = join_tables(label_table, tables)
     stderr().print(str(counts))
-    X, y = take_target(joined, target, str(label))
-    data = RunData(X, encode_labels(y, positive, str(label)), test_size, seed)
+    X, y = take_target(joined, target, label.name)
+    labels = encode_labels(y, positive, f"{label.name}, common rows")
+    data = RunData(X, labels, hold_out.test_size, hold_out.seed)
     train_and_report(
         data,
         [FeatureParty(name, table) for name, table in partners.items()],

@@ -1,6 +1,7 @@
 """``secureboost train``: the label party's side between companies."""
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,8 +13,12 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from crypto.scheme import PrivateKey
+    from secureboost.api import SecureBoostClassifier
     from secureboost.config import TrainConfig
     from secureboost.party import RemoteParty
+
+CONNECT_SECONDS = 60.0
+"""How long a party is waited for, unless its `timeout` is shorter."""
 
 
 @command
@@ -25,8 +30,12 @@ def train(
     passphrase_file: Annotated[
         Path | None, typer.Option(help="Of the key file, if the configuration names one.")
     ] = None,
-    force: Annotated[bool, typer.Option(help="Write into a folder that is not empty.")] = False,
-    example: Annotated[bool, typer.Option(help="Write a commented example to CONFIG.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Write into a folder that is not empty.")
+    ] = False,
+    example: Annotated[
+        bool, typer.Option("--example", help="Write a commented example to CONFIG.")
+    ] = False,
 ) -> None:
     """Train with other companies: you hold the label, they answer with `secureboost serve`."""
     from secureboost.config import load_train_config, write_example
@@ -37,7 +46,8 @@ def train(
         return
 
     from secureboost.cli.training import train_and_report
-    from secureboost.data import encode_labels
+    from secureboost.data import encode_labels, feature_matrix
+    from secureboost.errors import ConfigError
     from secureboost.run import RunData, make_model, prepare_folder
     from secureboost.tables import read_table, take_target
     from secureboost.trainers import get_trainer
@@ -45,14 +55,20 @@ def train(
     loaded = load_train_config(config, settings)
     get_trainer(loaded.trainer)
     model = make_model(dict(loaded.model))
-    make_key = key_from_file(loaded.key, passphrase_file) if loaded.key else None
-    table = read_table(loaded.data.file, loaded.data.id)
-    X, y = take_target(table, loaded.data.target, str(loaded.data.file))
-    labels = encode_labels(y, loaded.data.positive, str(loaded.data.file))
-    data = RunData(X, labels, loaded.test_size, loaded.seed)
+    if model.scheme == "plain":
+        raise ConfigError(
+            "'plain' encrypts nothing and is for `secureboost simulate`; no other company takes "
+            "it. Use 'paillier'",
+            "model.scheme",
+        )
+    make_key = key_from_file(loaded, model, passphrase_file) if loaded.key else None
     prepare_folder(loaded.out, force=force)
-    parties = remote_parties(loaded, X.index)
-    try:
+    table = read_table(loaded.data.file, loaded.data.id)
+    X, y = take_target(table, loaded.data.target, loaded.data.file.name)
+    labels = encode_labels(y, loaded.data.positive, loaded.data.file.name)
+    feature_matrix(X, loaded.data.file.name)  # all rows, since training looks at its own only
+    data = RunData(X, labels, loaded.test_size, loaded.seed)
+    with remote_parties(loaded, X.index) as parties:
         train_and_report(
             data,
             parties,
@@ -61,34 +77,67 @@ def train(
             title=f"{', '.join(loaded.party)} and the label party",
             make_key=make_key,
         )
-    finally:
-        for party in parties:
-            party.close()
 
 
-def remote_parties(config: "TrainConfig", ids: "pd.Index") -> list["RemoteParty"]:
-    """Make the feature parties that a configuration names, over these common ids."""
+@contextlib.contextmanager
+def remote_parties(config: "TrainConfig", ids: "pd.Index") -> Iterator[list["RemoteParty"]]:
+    """Prepare the feature parties that a configuration names, over these common ids.
+
+    Says on stderr who is connected to how; a mistake in certificates or addresses shows here.
+    """
     from parties.certificates import TLS
+    from secureboost.cli.console import stderr
     from secureboost.party import RemoteParty
 
-    return [
-        RemoteParty(
-            name,
-            partner.address or partner.listen or "",
-            tls=TLS(config.tls.certificate, config.tls.key, partner.certificate),
-            index=ids,
-            timeout=partner.timeout,
-            connect_timeout=min(partner.timeout, 60.0),
-            listen=partner.listen is not None,
-        )
-        for name, partner in config.party.items()
-    ]
+    parties = []
+    with contextlib.ExitStack() as stack:
+        for name, partner in config.party.items():
+            patience = min(partner.timeout, CONNECT_SECONDS)
+            party = RemoteParty(
+                name,
+                partner.address or partner.listen or "",
+                tls=TLS(config.tls.certificate, config.tls.key, partner.certificate),
+                index=ids,
+                timeout=partner.timeout,
+                connect_timeout=patience,
+                listen=partner.listen is not None,
+            )
+            stack.callback(party.close)
+            party.prepare()
+            parties.append(party)
+            way = f"dialling {name} at" if partner.address else f"waiting for {name} to dial"
+            stderr().print(f"{way} {party.address}, for up to {patience:g} s")
+        yield parties
 
 
-def key_from_file(path: Path, passphrase_file: Path | None) -> "Callable[[], PrivateKey]":
-    """Read a key file now, so that a wrong passphrase is told before anything begins."""
+def key_from_file(
+    config: "TrainConfig", model: "SecureBoostClassifier", passphrase_file: Path | None
+) -> "Callable[[], PrivateKey]":
+    """Read the key file now, so that a wrong passphrase is told before anything begins.
+
+    Raises
+    ------
+    ConfigError
+        If ``[model]`` asks for another length or scheme than the file's key has.
+    crypto.errors.CryptoError
+    """
+    from crypto.errors import KeyFileError
     from crypto.keyfile import read_private_key
     from secureboost.cli.passphrase import read_passphrase
+    from secureboost.errors import ConfigError
 
+    path = config.key or Path()
+    if not path.is_file():  # before anybody is asked for its passphrase
+        raise KeyFileError(f"key file {path}: there is no such file")
     key = read_private_key(path, read_passphrase(path, passphrase_file))
+    for name, value in {
+        "scheme": key.public_key.scheme,
+        "key_bits": key.public_key.key_bits,
+    }.items():
+        if config.model.get(name, value) != value:
+            raise ConfigError(
+                f"is {config.model[name]!r}, but the key in {path} has {value!r}; leave it out",
+                f"model.{name}",
+            )
+        model.set_params(**{name: value})
     return lambda: key

@@ -2,16 +2,18 @@
 
 import contextlib
 import logging
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from crypto.scheme import PrivateKey
 from secureboost.api import SecureBoostClassifier
-from secureboost.cli.console import result_table, stderr, stdout
+from secureboost.cli.console import exit_code, result_table, stderr, stdout
 from secureboost.cli.progress import TrainingProgress
 from secureboost.cli.runlog import RunLog
+from secureboost.errors import ExitCode
 from secureboost.party import Party
-from secureboost.run import RunData, RunResult, make_report, run, write_run
+from secureboost.run import LOG_FILE, RunData, RunResult, make_report, run, write_run
 from secureboost.units import format_bytes, format_seconds
 
 
@@ -38,8 +40,8 @@ def train_and_report(
     make_key : callable, optional
         See `run.run`.
     """
-    with logged(out / "log.jsonl") as log:
-        result = train_logged(data, parties, model, log, make_key=make_key)
+    with logged(out / LOG_FILE) as log:
+        result = train_logged(data, parties, model, out, log, make_key=make_key)
         write_run(out, data, result, make_report(title, data, result))
         log.write("written", folder=str(out))
     print_result(result)
@@ -51,11 +53,12 @@ def train_logged(
     data: RunData,
     parties: Sequence[Party],
     model: SecureBoostClassifier,
+    out: Path,
     log: RunLog,
     *,
     make_key: Callable[[], PrivateKey] | None = None,
 ) -> RunResult:
-    """Train with a progress bar and a line in the log per tree."""
+    """Train with a progress bar and a line in the log per tree; the model goes into `out`."""
     log.write(
         "begin",
         rows=len(data.y),
@@ -63,13 +66,18 @@ def train_logged(
         parties=", ".join(party.name for party in parties),
         test_size=data.test_size,
     )
-    with TrainingProgress(model.n_estimators) as bar:
+
+    def bytes_sent() -> int:
+        traffic = [party.peer.traffic for party in parties if party.peer is not None]
+        return sum(t.bytes_sent for by_request in traffic for t in by_request.values())
+
+    with TrainingProgress(model.n_estimators, bytes_sent) as bar:
 
         def progress(trees: int, metric: str) -> None:
-            bar.update(trees, metric=metric)
+            bar.update(trees, metric)
             log.write("tree", trees=trees, metric=metric)
 
-        result = run(data, parties, model, progress=progress, make_key=make_key)
+        result = run(data, parties, model, out=out, progress=progress, make_key=make_key)
     log.write(
         "trained",
         model_id=result.model.label_half_.model_id,
@@ -87,10 +95,21 @@ def logged(path: Path) -> Iterator[RunLog]:
     with RunLog(path) as log:
         try:
             yield log
+        except KeyboardInterrupt:
+            log.write("stopped")
+            raise
         except BaseException as error:
-            log.write("failed", error=type(error).__name__)
+            log.write("failed", error=type(error).__name__, where=where(error))
             raise
         log.write("end")
+
+
+def where(error: BaseException) -> str | None:
+    """Say where an unexpected error arose, innermost first; its text might hold a value."""
+    if exit_code(error) is not ExitCode.INTERNAL:
+        return None
+    frames = traceback.extract_tb(error.__traceback__)
+    return " < ".join(f"{Path(f.filename).name}:{f.lineno} {f.name}" for f in reversed(frames))
 
 
 def print_result(result: RunResult) -> None:

@@ -309,16 +309,28 @@ def _halves_of(
         half = by_name.get(partner.name)
         if half is None:
             raise ModelError(f"The half of party {partner.name!r} is missing.")
-        if half.model_id != label_half.model_id:
-            raise ModelError(
-                f"The half of party {partner.name!r} belongs to model {half.model_id}, the label "
-                f"party's to model {label_half.model_id}. Use the halves of one training run."
-            )
-        if len(half.splits) != partner.n_splits or len(half.feature_names) != partner.n_features:
-            raise ModelError(
-                f"The half of party {partner.name!r} has {len(half.splits)} splits over "
-                f"{len(half.feature_names)} columns; the label party's half expects "
-                f"{partner.n_splits} over {partner.n_features}."
-            )
+        check_party_half(label_half, partner, half)
         halves.append(half)
     return halves
+
+
+def check_party_half(label_half: LabelHalf, partner: PartnerSummary, half: PartyHalf) -> None:
+    """Refuse a half that is not the one that `label_half` was trained with.
+
+    Raises
+    ------
+    secureboost.errors.ModelError
+    """
+    if half.party != partner.name:
+        raise ModelError(f"The half of party {half.party!r} was given for {partner.name!r}.")
+    if half.model_id != label_half.model_id:
+        raise ModelError(
+            f"The half of party {partner.name!r} belongs to model {half.model_id}, the label "
+            f"party's to model {label_half.model_id}. Use the halves of one training run."
+        )
+    if len(half.splits) != partner.n_splits or len(half.feature_names) != partner.n_features:
+        raise ModelError(
+            f"The half of party {partner.name!r} has {len(half.splits)} splits over "
+            f"{len(half.feature_names)} columns; the label party's half expects "
+            f"{partner.n_splits} over {partner.n_features}."
+        )

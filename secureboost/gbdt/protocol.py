@@ -113,7 +113,8 @@ class GradientBlock(Request[Ack], frozen=True, kw_only=True):
     Attributes
     ----------
     tree : int
-        Counted from 0; the first block of a tree ends the one before.
+        Counted from 0; the first block of a tree ends the one before. None may follow the tree's
+        first question: sums before and after would differ by single rows.
     rows : array of shape (n,), int32
         Ascending positions in `Setup.rows`, above those of the block before.
     ciphertexts : array of shape (n, words), uint64
@@ -157,7 +158,8 @@ class HistogramsOf(Request[Histograms], frozen=True, kw_only=True):
     asked : array of shape (m,), int32
         Ascending positions in `nodes` of those whose sums are wanted.
     node_of_row : array of shape (n_rows,), uint16
-        For each row of `Setup.rows` its position in `nodes`, or `NO_NODE`.
+        For each row of `Setup.rows` its position in `nodes`, or `NO_NODE`. The nodes part every
+        earlier node that they touch completely.
     features : array, int32
         The tree's columns, ascending; the same throughout a tree.
     """

@@ -3,6 +3,7 @@
 import json
 import re
 
+import msgspec
 import numpy as np
 import pandas as pd
 import pytest
@@ -61,6 +62,7 @@ def test_ids_as_numbers_on_one_side_and_text_on_the_other():
     assert_says("One side's ids are numbers and the other's are text", DataError, parties=[other])
 
 
+@pytest.mark.filterwarnings("ignore:X does not have valid feature names")
 def test_an_array_has_no_ids():
     assert_says(
         "X is a ndarray without row ids, so its rows cannot be matched with 'party1', 'party2'. "
@@ -80,7 +82,7 @@ def test_an_array_has_no_ids():
         ([" ", *X.index[1:]], "X: the id is blank in 1 row (data row 1)"),
     ],
 )
-def test_bad_ids_in_X(index, text):
+def test_bad_ids_in_the_label_partys_table(index, text):
     assert_says(text, DataError, X=X.set_axis(index))
 
 
@@ -123,7 +125,7 @@ def test_bad_labels(y, text):
     ("weight", "text"),
     [
         ([-1.0] * 100, "Negative values in data passed to `sample_weight`"),
-        ([0.0] * 100, "sample_weight is zero for every row; some rows must count"),
+        ([0.0] * 100, "zero"),  # scikit-learn's own words from 1.8 on
         ([1.0] * 99, "sample_weight.shape == (99,), expected (100,)"),
         ([np.nan] * 100, "Input sample_weight contains NaN"),
         ([np.inf] * 100, "Input sample_weight contains infinity"),
@@ -185,7 +187,7 @@ def test_two_columns_of_one_name():
 
 
 def test_tables_that_are_none():
-    with pytest.raises(DataError, match="party 'bureau': its table is a ndarray. Give a pandas"):
+    with pytest.raises(DataError, match=r"party 'bureau': its table is a ndarray. Give a pandas"):
         FeatureParty("bureau", BUREAU.to_numpy())
     with pytest.raises(DataError, match="bureau: no feature column is left"):
         FeatureParty("bureau", BUREAU[[]])
@@ -198,12 +200,14 @@ def test_tables_that_are_none():
 
 def test_columns_at_prediction():
     model = fit()
-    with pytest.raises(ValueError, match="Feature names unseen at fit time:\n- c9"):
+    with pytest.raises(ValueError, match=r"Feature names unseen at fit time:\n- c9"):
         model.predict(X.assign(c9=1.0))
     with pytest.raises(ValueError, match="Feature names seen at fit time, yet now missing:\n- c1"):
         model.predict(X[["c0"]])
     alone = SecureBoostClassifier(**PARAMETERS).fit(X.to_numpy(), Y)
-    with pytest.raises(ValueError, match="X has 1 features, but SecureBoostClassifier is expecting 2"):
+    with pytest.raises(
+        ValueError, match="X has 1 features, but SecureBoostClassifier is expecting 2"
+    ):
         alone.predict(X.to_numpy()[:, :1])
 
 
@@ -213,13 +217,17 @@ def test_a_party_with_other_columns_at_prediction():
     for other in (BUREAU.set_axis(["c2", "d"], axis="columns"), BUREAU[["c2"]]):
         changed = FeatureParty("party1", other)
         changed.store.save(given[0].half(model.label_half_.model_id))
-        with pytest.raises(PeerRefusedError, match="party1: refused .unknown_model.: .*other columns"):
+        with pytest.raises(
+            PeerRefusedError, match=r"party1: refused .unknown_model.: .*other columns"
+        ):
             model.predict(X, parties=[changed, given[1]])
 
 
 def test_a_party_that_never_saw_the_model():
     model = fit()
-    with pytest.raises(PeerRefusedError, match="party1: refused .unknown_model.: .*has no half of"):
+    with pytest.raises(
+        PeerRefusedError, match=r"party1: refused .unknown_model.: .*has no half of"
+    ):
         model.predict(X, parties=parties())
 
 
@@ -383,7 +391,9 @@ def change(path, **changes):
 
 
 def test_load_without_a_label_half(tmp_path):
-    with pytest.raises(ModelError, match=r"label\.json: no such file\. The label party's half of a"):
+    with pytest.raises(
+        ModelError, match=r"label\.json: no such file\. The label party's half of a"
+    ):
         SecureBoostClassifier.load(tmp_path)
 
 
@@ -411,7 +421,7 @@ def test_load_a_half_that_was_cut_off(saved):
         ({"model_id": "../../x"}, "the model id is not 32 hexadecimal digits"),
         ({"parameters": {"depth": 3}}, "was not written by SecureBoostClassifier.save"),
         ({"classes": [0, 1, 2]}, "was not written by SecureBoostClassifier.save"),
-        ({"objective": "rank:ndcg"}, "rank:ndcg"),
+        ({"objective": "rank:ndcg"}, "was not written by SecureBoostClassifier.save"),
         ({"feature_names": []}, "names a split that does not exist"),
         ({"partners": []}, "names a split that does not exist"),
     ],
@@ -465,8 +475,6 @@ def test_join_halves_that_do_not_belong_together():
     with pytest.raises(ModelError, match="The half of party 'party1' belongs to model") as caught:
         joined_trees(model.label_half_, theirs)
     assert "Use the halves of one training run." in str(caught.value)
-    import msgspec
-
     shorter = msgspec.structs.replace(ours[0], splits=ours[0].splits[:-1])
     with pytest.raises(ModelError, match=r"has \d+ splits over 2 columns; .* expects \d+ over 2"):
         joined_trees(model.label_half_, [shorter, ours[1]])

@@ -70,7 +70,7 @@ def test_pickle_leaves_parties_where_they_are(model, federation, parties):
     model.set_params(scheme="paillier")
     data = pickle.dumps(model)
     assert federation.tables["party1"].index[0].encode() not in data  # tables stay behind
-    copy = pickle.loads(data)
+    copy = pickle.loads(data)  # noqa: S301
     assert not hasattr(copy, "parties_")
     with pytest.raises(Exception, match="trained with 'party1', 'party2', which are not among"):
         copy.predict(federation.X)
@@ -81,13 +81,13 @@ def test_pickle_leaves_parties_where_they_are(model, federation, parties):
 
 def test_pickle_without_parties(federation):
     model = federation.fit_pooled(**PARAMETERS)
-    copy = pickle.loads(pickle.dumps(model))
+    copy = pickle.loads(pickle.dumps(model))  # noqa: S301
     pooled = federation.pooled(federation.X)
     assert np.array_equal(copy.predict_proba(pooled), model.predict_proba(pooled))
 
 
 def test_a_party_can_be_pickled_with_its_halves(model, federation, parties):
-    copies = pickle.loads(pickle.dumps(parties))
+    copies = pickle.loads(pickle.dumps(parties))  # noqa: S301
     assert np.array_equal(
         model.decision_function(federation.X, parties=copies), model.decision_function(federation.X)
     )
@@ -180,9 +180,7 @@ def test_save_and_load(model, federation, tmp_path):
     assert loaded.n_features_in_ == model.n_features_in_
     fresh = federation.parties()  # another process: these parties never saw the training
     for rows in (federation.X, federation.unseen):
-        assert np.array_equal(
-            loaded.predict_proba(rows, parties=fresh), model.predict_proba(rows)
-        )
+        assert np.array_equal(loaded.predict_proba(rows, parties=fresh), model.predict_proba(rows))
     assert np.array_equal(loaded.feature_importances_, model.feature_importances_)
     assert loaded.feature_names_out_.tolist() == model.feature_names_out_.tolist()
     halves = [party.half(model.label_half_.model_id) for party in fresh]
@@ -282,7 +280,9 @@ def test_pooled_columns_that_share_a_name(federation):
     model = SecureBoostClassifier(**PARAMETERS).fit(pooled, federation.y, column_owner=owner)
     assert model.feature_names_out_.tolist() == list(pooled.columns)
     assert model.column_owner_ == owner
-    found = np.concatenate([t["party"] for t in joined_trees(model.label_half_, column_owner=owner)])
+    found = np.concatenate(
+        [t["party"] for t in joined_trees(model.label_half_, column_owner=owner)]
+    )
     assert {"bureau", "telco"} < set(found.tolist()) | {"bureau", "telco"}
     assert set(found.tolist()) <= {"", "bureau", "telco"}
 

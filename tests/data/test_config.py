@@ -43,7 +43,7 @@ def test_train_example_is_valid_and_paths_are_relative_to_it(train_file):
 
 def test_serve_example_is_valid_and_shows_the_defaults(serve_file):
     config = load_serve_config(serve_file)
-    assert config.listen == "0.0.0.0:7443"
+    assert config.listen == "127.0.0.1:7443"
     assert config.dial is None
     assert config.policy == PolicyLimits()
 
@@ -65,7 +65,7 @@ def test_examples_do_not_overwrite(train_file):
     ("override", "path", "message"),
     [
         ("party.bureau.adress='a:1'", "party.bureau.adress", "Did you mean 'address'?"),
-        ("dta.file='x'", "dta", "Did you mean 'data'? Known here: data, tls, party, out, model."),
+        ("dta.file='x'", "dta", "Did you mean 'data'? Known here: data, tls, party, out, test_size,"),
         ("data.id=7", "data.id", "7 cannot be used: Expected 'str', got 'int'"),
         ("data.id=''", "data.id", "Expected 'str' of length >= 1"),
         ("data.file=3", "data.file", "3 cannot be used: Expected 'str', got 'int'"),

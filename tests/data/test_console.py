@@ -120,40 +120,39 @@ class Clock:
 def test_progress_in_a_pipe_prints_a_line_now_and_then():
     out, clock = io.StringIO(), Clock()
     plain = Console(file=out, width=200, highlight=False)
-    with TrainingProgress(20, plain, clock) as progress:
+    with TrainingProgress(20, lambda: int(1e6 * clock.now), plain, clock) as progress:
         for tree in range(1, 21):
             clock.now = 10.0 * tree
-            progress.update(tree, 8 * tree, "AUC 0.7712")
-            progress.update(tree, 8 * tree + 1)
+            progress.update(tree, "AUC 0.7712")
     assert out.getvalue().splitlines() == [
-        "1 of 20 trees, 8 nodes asked, AUC 0.7712, about 3 min 10 s left",
-        "4 of 20 trees, 32 nodes asked, AUC 0.7712, about 2 min 40 s left",
-        "7 of 20 trees, 56 nodes asked, AUC 0.7712, about 2 min 10 s left",
-        "10 of 20 trees, 80 nodes asked, AUC 0.7712, about 1 min 40 s left",
-        "13 of 20 trees, 104 nodes asked, AUC 0.7712, about 1 min 10 s left",
-        "16 of 20 trees, 128 nodes asked, AUC 0.7712, about 40.0 s left",
-        "19 of 20 trees, 152 nodes asked, AUC 0.7712, about 10.0 s left",
-        "20 of 20 trees, 160 nodes asked, AUC 0.7712, took 3 min 20 s",
+        "1 of 20 trees, 10 MB sent, AUC 0.7712, 3 min 10 s left",
+        "4 of 20 trees, 40 MB sent, AUC 0.7712, 2 min 40 s left",
+        "7 of 20 trees, 70 MB sent, AUC 0.7712, 2 min 10 s left",
+        "10 of 20 trees, 100 MB sent, AUC 0.7712, 1 min 40 s left",
+        "13 of 20 trees, 130 MB sent, AUC 0.7712, 1 min 10 s left",
+        "16 of 20 trees, 160 MB sent, AUC 0.7712, 40 s left",
+        "19 of 20 trees, 190 MB sent, AUC 0.7712, 10 s left",
+        "20 of 20 trees, 200 MB sent, AUC 0.7712, took 3 min 20 s",
     ]
 
 
 def test_progress_in_a_terminal_is_a_bar_that_ends_with_an_error():
     out, clock = io.StringIO(), Clock()
-    terminal = Console(file=out, force_terminal=True, width=120)
-    progress = TrainingProgress(2, terminal, clock)
+    terminal = Console(file=out, force_terminal=True, width=80)
+    progress = TrainingProgress(100, lambda: 999_000_000, terminal, clock)
 
     def interrupted_run():
         with progress:
-            assert progress.time_left_text() == "time left not known yet"
+            assert progress.time_left_text() == "time left unknown"
             clock.now = 4.0
-            progress.update(1, 3, "AUC 0.7")
+            progress.update(1, "training AUC 0.7712")
             clock.now = 5.0
-            assert progress.time_left_text() == "about 3.00 s left"
+            assert progress.time_left_text() == "6 min 35 s left"
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         interrupted_run()
-    assert "1 of 2 trees, 3 nodes asked, AUC 0.7" in out.getvalue()
+    assert "1 of 100 trees, 999 MB sent, training AUC 0.7712" in out.getvalue()  # in one line
     assert out.getvalue().endswith("\x1b[?25h")  # the cursor is shown again
 
 

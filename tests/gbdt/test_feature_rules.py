@@ -155,8 +155,16 @@ def assert_refused(reply, code, text, *, ends_session=False):
     ("changes", "code", "text"),
     [
         ({"max_bin": 9}, "policy", "max_bin=9 is above this party's 8"),
-        ({"min_child_samples": 1}, "policy", "min_child_samples=1 is below this party's floor of 2"),
-        ({"rows": np.array([4], np.int32)}, "policy", "1 rows are fewer than this party's floor of 2"),
+        (
+            {"min_child_samples": 1},
+            "policy",
+            "min_child_samples=1 is below this party's floor of 2",
+        ),
+        (
+            {"rows": np.array([4], np.int32)},
+            "policy",
+            "1 rows are fewer than this party's floor of 2",
+        ),
         ({"rows": np.array([0, 5, 0], np.int32)}, "rows_refused", "a row is named twice"),
         ({"rows": np.array([0, N], np.int32)}, "rows_refused", "positions in 0..11"),
         ({"rows": np.array([-1, 3], np.int32)}, "rows_refused", "positions in 0..11"),
@@ -468,7 +476,9 @@ def test_a_damaged_half(tmp_path):
 @pytest.mark.parametrize("model_id", ["../../etc/passwd", "a" * 31, "A" * 32, "a" * 32 + "\n"])
 def test_a_model_id_is_no_path(tmp_path, model_id):
     talk = finished(store=FolderStore(tmp_path))
-    frame = talk.codec.encode(route()).replace(MODEL.encode(), model_id.encode().ljust(32, b"/")[:32])
+    frame = talk.codec.encode(route()).replace(
+        MODEL.encode(), model_id.encode().ljust(32, b"/")[:32]
+    )
     if model_id.endswith("\n"):
         frame = talk.codec.encode(route()).replace(MODEL.encode(), b"a" * 31 + b"\n")
     reply = talk.codec.decode(talk.answerer.answer(frame), "bureau")

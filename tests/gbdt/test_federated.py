@@ -28,13 +28,13 @@ def parameters_of(params):
     return {**asdict(params), "n_jobs": 1}
 
 
-@settings(max_examples=60, **SLOW)
+@settings(max_examples=150, **SLOW)
 @given(federations(), booster_params())
 def test_federated_is_pooled(federation, params):
     federation.check(**parameters_of(params), scheme="plain")
 
 
-@settings(max_examples=12, **SLOW)
+@settings(max_examples=25, **SLOW)
 @given(federations(max_rows=50), booster_params(n_estimators=2))
 def test_federated_is_pooled_under_paillier(federation, params):
     federation.check(**parameters_of(params), scheme="paillier")

@@ -53,7 +53,9 @@ def test_plain_is_refused_over_grpc_and_the_party_stays_usable(companies):
     federation = Federation(random_table(1, 60, KINDS), (2, 3))
     ((name, table),) = federation.tables.items()
     party, _ = companies.serve(name, table)
-    with pytest.raises(PeerRefusedError, match="party1: refused .scheme_refused.: .*hides nothing"):
+    with pytest.raises(
+        PeerRefusedError, match=r"party1: refused .scheme_refused.: .*hides nothing"
+    ):
         federation.fit([party], n_estimators=1, scheme="plain")
     assert len(federation.fit([party], n_estimators=1).label_half_.trees) == 1
 
@@ -126,5 +128,7 @@ def test_a_party_that_dies_within_a_tree(kind, number, companies):
     assert process.wait(5) == -signal.SIGKILL
     assert served.store.halves == {}
     # the other party is free again
-    model = InsecureKeyClassifier(n_estimators=1).fit(federation.X, federation.y, parties=[survivor])
+    model = InsecureKeyClassifier(n_estimators=1).fit(
+        federation.X, federation.y, parties=[survivor]
+    )
     assert served.store.load(model.label_half_.model_id) is not None

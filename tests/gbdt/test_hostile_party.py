@@ -6,7 +6,8 @@ import pytest
 from support.federation import Federation, InsecureKeyClassifier, WatchedParty
 from support.tables import random_table
 
-from parties.errors import PeerRefusedError, UnexpectedReplyError
+from crypto.errors import CapacityError
+from parties.errors import PeerRefusedError, PeerUnreachableError, UnexpectedReplyError
 from parties.messages import Ack
 from parties.peer import Transport
 from secureboost.errors import IntegrityError
@@ -292,8 +293,41 @@ def test_a_party_that_fails_releases_the_others():
 
     parties = FEDERATION.watched()
     parties[0].alter = fail
-    with pytest.raises(PeerRefusedError, match="party1: refused .internal_error.") as caught:
+    with pytest.raises(PeerRefusedError, match=r"party1: refused .internal_error.") as caught:
         FEDERATION.fit(parties, **PARAMETERS, scheme="plain")
     assert "disk full" not in str(caught.value)
     assert all(party.released for party in parties)
     assert all(party.store.halves == {} for party in parties)
+
+
+class AbsentParty(WatchedParty):
+    def connect(self, trainer):
+        raise PeerUnreachableError(self.name, "nobody listens")
+
+
+def test_a_party_that_cannot_be_reached_releases_the_others():
+    first = WatchedParty("party1", FEDERATION.tables["party1"])
+    absent = AbsentParty("party2", FEDERATION.tables["party2"])
+    with pytest.raises(PeerUnreachableError, match="party2: nobody listens"):
+        FEDERATION.fit([first, absent], **PARAMETERS, scheme="plain")
+    assert [peer.closed for peer in first.peers] == [True]
+
+
+def test_a_party_with_other_rows_releases_the_others():
+    first = WatchedParty("party1", FEDERATION.tables["party1"])
+    second = WatchedParty("party2", FEDERATION.tables["party2"].iloc[::-1])
+    second.index = FEDERATION.tables["party2"].index
+    with pytest.raises(PeerRefusedError, match=r"party2: refused .rows_differ."):
+        FEDERATION.fit([first, second], **PARAMETERS, scheme="plain")
+    assert first.released
+    assert second.released
+    assert [peer.closed for party in (first, second) for peer in party.peers] == [True, True]
+
+
+def test_an_impossible_weight_is_told_before_anybody_is_connected():
+    party = WatchedParty("party1", FEDERATION.tables["party1"])
+    model = InsecureKeyClassifier(scheme="plain", **PARAMETERS)
+    weight = np.full(len(FEDERATION.X), 1e200)
+    with pytest.raises(CapacityError, match="rescale the target or the sample weights"):
+        model.fit(FEDERATION.X, FEDERATION.y, parties=[party], sample_weight=weight)
+    assert party.peers == []

@@ -153,7 +153,9 @@ def test_no_label_travels(run):
     order = run.party.index.get_indexer(run.y.index)
     for values in (labels, ~labels, labels[np.argsort(order)], ~labels[np.argsort(order)]):
         patterns = [values.astype(kind)[:24].tobytes() for kind in "?bBhHiIqQfd"]
-        patterns += [np.packbits(values, bitorder=order)[:10].tobytes() for order in ("big", "little")]
+        patterns += [
+            np.packbits(values, bitorder=order)[:10].tobytes() for order in ("big", "little")
+        ]
         patterns.append("".join("1" if value else "0" for value in values[:24]).encode())
         assert_absent(run, patterns)
 

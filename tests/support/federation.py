@@ -67,6 +67,7 @@ class WatchedParty(FeatureParty):
         self.wrap = wrap
         self.services: list[WatchedService] = []
         self.transports: list[RecordingTransport] = []
+        self.peers: list[Peer] = []
 
     @property
     def budget(self):
@@ -83,7 +84,8 @@ class WatchedParty(FeatureParty):
             self.name, codec, open_service, trainer=trainer.name, software_version=__version__
         )
         self.transports.append(RecordingTransport(self.wrap(LocalTransport(answerer))))
-        return Peer(self.name, self.transports[-1], codec)
+        self.peers.append(Peer(self.name, self.transports[-1], codec))
+        return self.peers[-1]
 
     @property
     def released(self) -> bool:

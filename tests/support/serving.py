@@ -20,6 +20,7 @@ from parties.link import Link, serve_link
 from secureboost._version import __version__
 from secureboost.gbdt.feature import FeatureTable
 from secureboost.party import RemoteParty, feature_table
+from secureboost.tables import read_table
 from secureboost.trainers import get_trainer
 
 TRAINER = get_trainer("secureboost")
@@ -99,7 +100,7 @@ class Companies:
         """The feature party listens in a process that can be killed."""
         folder = self._wires.folder
         tls = self.tls(name, "bank")
-        table.to_pickle(folder / f"{name}.pickle")
+        table.to_csv(folder / f"{name}.csv", index_label="id")
         process = subprocess.Popen(
             [sys.executable, "-c", "from support.serving import main; main()", str(folder), name],
             env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])},
@@ -121,7 +122,7 @@ class Companies:
 def main() -> None:
     """Serve one party until killed; the life of `Companies.process`."""
     folder, name = Path(sys.argv[1]), sys.argv[2]
-    table = feature_table(name, pd.read_pickle(folder / f"{name}.pickle"))
+    table = feature_table(name, read_table(folder / f"{name}.csv", "id"))
     tls = TLS(folder / f"{name}.pem", folder / f"{name}.key", folder / "bank.pem")
     with listen("127.0.0.1:0", tls, lambda link: answer_with_short_keys(table, link)) as server:
         print(server.port, flush=True)

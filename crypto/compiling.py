@@ -1,0 +1,85 @@
+"""Compiling kernels with numba: cached where that is possible, and said when it takes a while.
+
+numba keeps compiled code beside the source, or in the folder ``NUMBA_CACHE_DIR``, or in the user's
+cache folder, whichever it can write first. Where it can write none of them it refuses to decorate
+at all; here a kernel is then compiled anew in each process.
+"""
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from threading import Timer
+from typing import Any
+
+import numba
+
+SLOW_SECONDS = 2.0
+"""A compilation that takes longer is announced."""
+
+_log = logging.getLogger(__name__)
+
+
+def kernel(function: Callable[..., Any]) -> Any:
+    """Compile a function without the GIL when it is first called, and keep the result.
+
+    Returns
+    -------
+    numba dispatcher
+        With ``NUMBA_DISABLE_JIT=1``, the function itself.
+    """
+    try:
+        compiled = numba.njit(cache=True, nogil=True)(function)
+    except RuntimeError:  # "cannot cache function ...: no locator available"
+        _warn_once(
+            "no folder for compiled kernels can be written, so each run compiles them again; set "
+            "NUMBA_CACHE_DIR to a folder that you may write"
+        )
+        return numba.njit(nogil=True)(function)
+    wanted, used = numba.config.CACHE_DIR, _folder(compiled)
+    if used and wanted and Path(wanted).absolute() not in used.parents:
+        _warn_once(
+            f"NUMBA_CACHE_DIR={wanted!r} cannot be written; compiled kernels are kept in {used}"
+        )
+    return compiled
+
+
+def prepare(name: str, kernels: Sequence[tuple[Any, tuple[Any, ...]]]) -> None:
+    """Load kernels from the cache, or compile them.
+
+    Parameters
+    ----------
+    name : str
+        What to call them if it takes a while.
+    kernels : sequence of (dispatcher, argument types)
+    """
+    folder = _folder(kernels[0][0])
+    kept = f"once; they are kept in {folder}" if folder else "for this run only"
+    with _announced(f"compiling the {name} kernels, {kept}"):
+        for function, types in kernels:
+            function.compile(types)
+
+
+@contextmanager
+def _announced(message: str) -> Iterator[None]:
+    """Log a message if the block is still running after `SLOW_SECONDS`."""
+    timer = Timer(SLOW_SECONDS, _log.warning, [message])
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+def _folder(compiled: Any) -> Path | None:
+    """Return where numba keeps a kernel, None where it does not."""
+    if numba.config.DISABLE_JIT or compiled.stats.cache_path is None:
+        return None
+    return Path(compiled.stats.cache_path)
+
+
+@cache
+def _warn_once(message: str) -> None:
+    _log.warning(message)

@@ -1,0 +1,255 @@
+"""The compiled engine for any CPU: 64-bit limbs, one product at a time, threads without the GIL."""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache, cached_property
+from typing import ClassVar
+
+import gmpy2
+import numba
+import numpy as np
+from gmpy2 import mpz
+from numpy.typing import NDArray
+
+from crypto import wide
+from crypto.compiling import prepare
+from crypto.kernels.engine import Engine, FixedBase, SquareModulus
+from crypto.kernels.portable_limbs import BLOCK, negative_inverse
+from crypto.kernels.portable_pairs import Field, finish, fold, raise_all, shift_and_multiply
+from crypto.residues import to_pairs
+from crypto.wide import Words
+
+# Digits of fixed-base exponents: a digit is a byte. See gmpy2_engine for what other widths cost.
+WINDOW_BITS = 8
+RANGES_PER_JOB = 4
+"""Pieces of work per thread: threads that finish early take another."""
+SHORTEST_PART = 64
+"""Rows below which a segment is not split: merging costs as much as two or three rows."""
+
+
+class PortableEngine(Engine):
+    """Kernels that numba compiles for the CPU at hand."""
+
+    name: ClassVar[str] = "portable"
+
+    @classmethod
+    def available(cls) -> bool:
+        """Tell whether numba compiles: the kernels contain instructions that Python lacks."""
+        return not numba.config.DISABLE_JIT
+
+    def __init__(self) -> None:
+        _load_kernels()
+
+    def modulus(self, root: int) -> SquareModulus:
+        """Prepare for arithmetic modulo ``root**2``."""
+        return PortableSquareModulus(root)
+
+
+class PortableSquareModulus(SquareModulus):
+    """Arithmetic modulo ``root**2`` in pairs; see `portable_pairs`."""
+
+    def __init__(self, root: int) -> None:
+        self.root = root
+        self.words = wide.words_for(root.bit_length())
+
+    def segment_products(
+        self,
+        pairs: Words,
+        rows: NDArray[np.int64],
+        starts: NDArray[np.int64],
+        *,
+        n_jobs: int,
+    ) -> Words:
+        """Multiply pairs up, one product per segment; long segments are split between threads."""
+        lengths = np.diff(starts)
+        longest = len(rows)
+        if n_jobs > 1:
+            longest = max(-(-longest // (n_jobs * RANGES_PER_JOB)), SHORTEST_PART)
+        part_starts, segment_parts = _split(starts, longest)
+        n_parts, width = len(part_starts) - 1, self._width
+        products = np.empty((n_parts, 2, width + 1), dtype=np.uint64)
+        sums = np.empty((n_parts, width + 1), dtype=np.uint64)
+        residues = np.empty((len(lengths), 2 * self.words), dtype=np.uint64)
+        pairs, rows = np.ascontiguousarray(pairs), np.ascontiguousarray(rows)
+        field = self._field
+
+        def multiply(first: int, last: int) -> None:
+            fold(field, pairs, rows, part_starts, first, last, products, sums)
+
+        def merge(first: int, last: int) -> None:
+            finish(field, products, sums, segment_parts, lengths, first, last, residues)
+
+        _in_ranges(multiply, part_starts, n_jobs)
+        _in_ranges(merge, np.arange(len(lengths) + 1), n_jobs)
+        return residues
+
+    def powers(self, residues: Words, exponent: int, *, n_jobs: int) -> Words:
+        """Raise each residue to the same power."""
+        powers = np.zeros_like(residues)
+        if not exponent:
+            powers[:, 0] = 1
+            return powers
+        window = _window_bits(exponent.bit_length())
+        digits = _digits(exponent, window)
+        residues = np.ascontiguousarray(residues)
+        field = self._field
+
+        def work(first: int, last: int) -> None:
+            raise_all(field, residues, digits, window, first, last, powers)
+
+        _in_ranges(work, np.arange(len(residues) + 1), n_jobs)
+        return powers
+
+    def horner(self, residues: Words, slots: int, shift_bits: int, *, n_jobs: int) -> Words:
+        """Shift by squarings and multiply, highest slot first."""
+        n_groups = -(-len(residues) // slots)
+        packed = np.empty((n_groups, 2 * self.words), dtype=np.uint64)
+        residues = np.ascontiguousarray(residues)
+        field = self._field
+
+        def work(first: int, last: int) -> None:
+            shift_and_multiply(field, residues, slots, shift_bits, first, last, packed)
+
+        _in_ranges(work, np.arange(n_groups + 1), n_jobs)
+        return packed
+
+    def fixed_base(self, base: int, exponent_bits: int) -> FixedBase:
+        """Build tables for powers of one secret base."""
+        return PortableFixedBase(self, mpz(base), exponent_bits)
+
+    @property
+    def _width(self) -> int:
+        """Limbs of a number in the kernels."""
+        return BLOCK * max(2, -(-self.words // BLOCK))
+
+    @cached_property
+    def _field(self) -> Field:
+        root, width = self.root, self._width
+        radix, square = 1 << (wide.WORD_BITS * width), root**2
+
+        def array(number: int) -> Words:
+            return wide.from_integers([number], width)[0]
+
+        powers, step = [], radix % square
+        for _ in range(4):
+            power = radix % square
+            for _ in range(1 << WINDOW_BITS):
+                powers.append(power)
+                power = power * step % square
+            step = power * pow(radix, -1, square) % square
+        return Field(
+            root=array(root),
+            inverse=negative_inverse(root),
+            words=self.words,
+            zero=array(0),
+            one=array(1),
+            radix=array(radix**2 % root),
+            enter=_pairs([radix**2 % square, radix**3 % square], root, width),
+            radix_powers=_pairs(powers, root, width).reshape(4, 1 << WINDOW_BITS, 2, width + 1),
+        )
+
+
+class PortableFixedBase(FixedBase):
+    """One table of 256 powers per byte of the exponent, as ``[a | t]``.
+
+    ``base**e = prod(base**(digit[k] * 256**k))``: a power is the product of one entry per byte, so
+    many powers are the products of segments.
+    """
+
+    def __init__(self, modulus: PortableSquareModulus, base: mpz, exponent_bits: int) -> None:
+        self._modulus = modulus
+        self._bytes = -(-exponent_bits // WINDOW_BITS)
+        root, square = mpz(modulus.root), mpz(modulus.root) ** 2
+        entries = []
+        for _ in range(self._bytes):
+            entry = mpz(1)
+            for _ in range(1 << WINDOW_BITS):
+                entries.append(entry)
+                entry = entry * base % square
+            base = entry
+        self._table = np.hstack(
+            [wide.from_integers(part, modulus.words) for part in to_pairs(entries, root)]
+        )
+
+    def powers(self, exponents: Words, *, n_jobs: int) -> Words:
+        """Raise the base to many exponents."""
+        data = np.ascontiguousarray(exponents, dtype="<u8").view(np.uint8)[:, : self._bytes]
+        rows = data + (np.arange(self._bytes) << WINDOW_BITS)
+        starts = np.arange(len(rows) + 1) * self._bytes
+        return self._modulus.segment_products(self._table, rows.ravel(), starts, n_jobs=n_jobs)
+
+
+def _pairs(residues: list[int], root: int, width: int) -> Words:
+    """Write residues as ``A - B * root``, shape (count, 2, width + 1)."""
+    halves = [half for residue in residues for half in (residue % root, -(residue // root) % root)]
+    return wide.from_integers(halves, width + 1).reshape(-1, 2, width + 1)
+
+
+def _window_bits(exponent_bits: int) -> int:
+    """Choose the window with the fewest products, those for its table included."""
+    return min(range(1, 9), key=lambda bits: (1 << bits) + exponent_bits // bits)
+
+
+def _digits(exponent: int, window: int) -> NDArray[np.int64]:
+    """Write an exponent in base ``2**window``, the highest digit first."""
+    digits = []
+    while exponent:
+        exponent, digit = divmod(exponent, 1 << window)
+        digits.append(digit)
+    return np.array(digits[::-1], dtype=np.int64)
+
+
+def _split(starts: NDArray[np.int64], longest: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Cut segments into parts of at most `longest` rows.
+
+    Returns
+    -------
+    part_starts : array of shape (n_parts + 1,), int64
+        First row of each part, and the end; no part is empty.
+    segment_parts : array of shape (n_segments + 1,), int64
+        First part of each segment, and the end.
+    """
+    pieces = -(-np.diff(starts) // max(longest, 1))
+    segment_parts = np.concatenate([[0], np.cumsum(pieces)])
+    piece = np.arange(segment_parts[-1]) - np.repeat(segment_parts[:-1], pieces)
+    part_starts = np.repeat(starts[:-1], pieces) + piece * longest
+    return np.append(part_starts, starts[-1]), segment_parts
+
+
+def _in_ranges(work: Callable[[int, int], None], ends: NDArray[np.int64], n_jobs: int) -> None:
+    """Split items over threads.
+
+    Parameters
+    ----------
+    work : callable
+        Takes the first item and the end of a range.
+    ends : array of shape (n_items + 1,), int64
+        Work before each item, from 0 to all of it.
+    n_jobs : int
+    """
+    n_items = len(ends) - 1
+    if n_jobs == 1 or n_items <= 1:
+        work(0, n_items)
+        return
+    cuts = np.linspace(0, ends[-1], n_jobs * RANGES_PER_JOB + 1)[1:-1]
+    bounds = np.unique(np.concatenate([[0], np.searchsorted(ends, cuts), [n_items]]))
+    with ThreadPoolExecutor(n_jobs) as pool:
+        list(pool.map(work, bounds[:-1].tolist(), bounds[1:].tolist()))
+
+
+@cache
+def _load_kernels() -> None:
+    """Load the kernels from the cache, or compile them, for the types of every modulus."""
+    field = numba.typeof(PortableSquareModulus(3)._field)
+    matrix, cube = (numba.types.Array(numba.uint64, n, "C") for n in (2, 3))
+    integer = numba.int64
+    numbers = numba.types.Array(integer, 1, "C")
+    prepare(
+        "portable",
+        [
+            (fold, (field, matrix, numbers, numbers, integer, integer, cube, matrix)),
+            (finish, (field, cube, matrix, numbers, numbers, integer, integer, matrix)),
+            (raise_all, (field, matrix, numbers, integer, integer, integer, matrix)),
+            (shift_and_multiply, (field, matrix, integer, integer, integer, integer, matrix)),
+        ],
+    )
