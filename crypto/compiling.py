@@ -21,6 +21,11 @@ SLOW_SECONDS = 2.0
 _log = logging.getLogger(__name__)
 
 
+def compiles() -> bool:
+    """Tell whether numba compiles at all; ``NUMBA_DISABLE_JIT=1`` switches it off."""
+    return not numba.config.DISABLE_JIT  # type: ignore[attr-defined]  # set at run time
+
+
 def kernel(function: Callable[..., Any]) -> Any:
     """Compile a function without the GIL when it is first called, and keep the result.
 
@@ -37,7 +42,8 @@ def kernel(function: Callable[..., Any]) -> Any:
             "NUMBA_CACHE_DIR to a folder that you may write"
         )
         return numba.njit(nogil=True)(function)
-    wanted, used = numba.config.CACHE_DIR, _folder(compiled)
+    wanted = numba.config.CACHE_DIR  # type: ignore[attr-defined]  # set at run time
+    used = _folder(compiled)
     if used and wanted and Path(wanted).absolute() not in used.parents:
         _warn_once(
             f"NUMBA_CACHE_DIR={wanted!r} cannot be written; compiled kernels are kept in {used}"
@@ -75,7 +81,7 @@ def _announced(message: str) -> Iterator[None]:
 
 def _folder(compiled: Any) -> Path | None:
     """Return where numba keeps a kernel, None where it does not."""
-    if numba.config.DISABLE_JIT or compiled.stats.cache_path is None:
+    if not compiles() or compiled.stats.cache_path is None:
         return None
     return Path(compiled.stats.cache_path)
 

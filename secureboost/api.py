@@ -27,14 +27,7 @@ from parties.traffic import Traffic
 from secureboost.data import feature_matrix, positions_text
 from secureboost.errors import DataError, ModelError
 from secureboost.gbdt.booster import OnTree
-from secureboost.gbdt.label import (
-    Partner,
-    TrainingTable,
-    booster_params,
-    raw_scores,
-    staged_raw_scores,
-    train,
-)
+from secureboost.gbdt.label import PartyTime, TrainingTable, booster_params, train
 from secureboost.gbdt.model import (
     LabelHalf,
     PartyHalf,
@@ -42,6 +35,8 @@ from secureboost.gbdt.model import (
     load_half,
     save_half,
 )
+from secureboost.gbdt.partner import Partner
+from secureboost.gbdt.scoring import raw_scores, staged_raw_scores
 from secureboost.metrics import evaluate
 from secureboost.objectives import OBJECTIVES
 from secureboost.partners import check_column_owner, check_parties, make_partners
@@ -128,6 +123,8 @@ class SecureBoostClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
         ``{"validation_0": {"auc": [...], "logloss": [...]}, ...}`` if `eval_set` was given.
     traffic_ : dict
         Messages and bytes by party and request type.
+    times_ : dict
+        Seconds and operations by party and phase (`secureboost.gbdt.label.PartyTime`).
 
     Examples
     --------
@@ -274,6 +271,7 @@ class SecureBoostClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
         )
         self.label_half_: LabelHalf = trained.half
         self.traffic_: dict[str, dict[str, Traffic]] = trained.traffic
+        self.times_: dict[str, PartyTime] = trained.times
         self.parties_ = list(parties)
         self.column_owner_ = owners
         self._halves: dict[str, PartyHalf] = {}

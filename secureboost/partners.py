@@ -9,7 +9,7 @@ import pandas as pd
 
 from secureboost.data import check_ids, match_rows
 from secureboost.errors import DataError, did_you_mean
-from secureboost.gbdt.label import Partner
+from secureboost.gbdt.partner import Partner
 from secureboost.party import Party, row_ids
 from secureboost.trainers import Trainer
 

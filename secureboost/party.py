@@ -24,7 +24,7 @@ from parties.peer import REPLY_SECONDS, Peer
 from secureboost._version import __version__
 from secureboost.data import check_ids, feature_matrix
 from secureboost.errors import DataError
-from secureboost.gbdt.feature import FeatureTable
+from secureboost.gbdt.feature_table import FeatureTable
 from secureboost.gbdt.model import PartyHalf
 from secureboost.gbdt.policy import Budget, Policy
 from secureboost.gbdt.store import HalfStore, MemoryStore

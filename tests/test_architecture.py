@@ -26,7 +26,10 @@ FILES = {
 TREES = {name: ast.parse(path.read_text(encoding="utf-8")) for name, path in FILES.items()}
 TALKERS = {
     f"secureboost.gbdt.{name}"
-    for name in ("remote", "feature", "feature_tree", "protocol", "label")
+    for name in (
+        *("protocol", "feature", "feature_tree", "feature_table"),
+        *("label", "remote", "partner", "scoring"),
+    )
 }
 """The modules of the tree trainer that may know parties and ciphers."""
 

@@ -17,6 +17,7 @@ from numpy import uint64
 from numpy.typing import NDArray
 
 from crypto.compiling import kernel
+from crypto.kernels.arrays import frozen
 from crypto.kernels.crt import Crt
 from crypto.kernels.ifma_constants import WORK, IfmaConstants
 from crypto.kernels.ifma_emit import LANES, PAD
@@ -51,6 +52,7 @@ class IfmaCrt(Crt):
 
     def join(self, modulo_p: Words, modulo_q: Words, *, n_jobs: int) -> Words:
         """Find the numbers below n with these residues modulo p and q."""
+        modulo_p, modulo_q = frozen(modulo_p), frozen(modulo_q)
         joined = np.empty((len(modulo_p), self.words), dtype=np.uint64)
 
         def work(first: int, end: int) -> None:
@@ -73,8 +75,8 @@ class IfmaCrt(Crt):
 
     def join_pairs(self, modulo_p: Words, modulo_q: Words, *, n_jobs: int) -> Words:
         """Find the units modulo ``n**2`` with these residues modulo ``p**2`` and ``q**2``."""
-        p_low, p_high = np.hsplit(modulo_p, 2)
-        q_low, q_high = np.hsplit(modulo_q, 2)
+        p_low, p_high = (frozen(half) for half in np.hsplit(modulo_p, 2))
+        q_low, q_high = (frozen(half) for half in np.hsplit(modulo_q, 2))
         t_p = self._t(self._p, self._q, p_low, p_high, q_low, n_jobs)
         t_q = self._t(self._q, self._p, q_low, q_high, p_low, n_jobs)
         return np.hstack(
@@ -99,13 +101,15 @@ class IfmaCrt(Crt):
             space = _difference_space(other, prime.modulus, pow(prime.modulus, -1, other.modulus))
             quotients = np.empty((end - first, other_low.shape[1]), dtype=np.uint64)
             scale_differences(space, other.limbs, other_low[part], low[part], quotients)
+            quotients = frozen(quotients)
             space = _difference_space(prime, other.modulus, 1)
             negate_high(space, prime.limbs, low[part], quotients, values[part])
 
         over_ranges(work, len(low), n_jobs, LANES)
-        highs = to_pairs(prime, values, high, words, n_jobs)[:, words:]
+        pairs = to_pairs(prime, values, high, words, n_jobs)
+        highs = frozen(pairs[:, words:])
         result = np.empty((len(low), words), dtype=np.uint64)
-        nothing = np.zeros((1, 1), dtype=np.uint64)
+        nothing = frozen(np.zeros((1, 1), dtype=np.uint64))
 
         def finish(first: int, end: int) -> None:
             part = slice(first, end)

@@ -6,6 +6,7 @@ lock of Python's.
 """
 
 from dataclasses import dataclass
+from functools import cache
 from math import gcd, prod
 from threading import Lock
 from typing import ClassVar
@@ -16,7 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crypto import wide
-from crypto.kernels import ifma_numbers, ifma_powers, ifma_settle, ifma_sums
+from crypto.compiling import prepare
+from crypto.kernels import ifma_crt, ifma_numbers, ifma_powers, ifma_settle, ifma_sums
+from crypto.kernels.arrays import frozen
 from crypto.kernels.crt import Crt
 from crypto.kernels.engine import Engine, FixedBase, SquareModulus
 from crypto.kernels.ifma_constants import IfmaConstants
@@ -47,6 +50,9 @@ class IfmaEngine(Engine):
         """
         features = llvmlite.binding.get_host_cpu_features()
         return not numba.config.DISABLE_JIT and all(features.get(i) for i in INSTRUCTIONS)
+
+    def __init__(self) -> None:
+        _load_kernels()
 
     def modulus(self, root: int) -> SquareModulus:
         """Prepare for arithmetic modulo ``root**2``."""
@@ -90,7 +96,7 @@ class IfmaSquareModulus(SquareModulus):
         """Multiply pairs up, one product per segment."""
         constants = self._constants
         table, words = _padded(pairs, self.words)
-        rows = np.ascontiguousarray(rows)
+        table, rows = frozen(table), frozen(rows)
         tasks = Tasks.cut(starts, n_jobs)
         lengths = np.diff(starts)
         products = np.empty((len(tasks.starts), 2 * constants.limbs), dtype=np.uint64)
@@ -101,7 +107,7 @@ class IfmaSquareModulus(SquareModulus):
 
         def stream(job: int, _: int) -> None:
             # Longest first, dealt out in turn: all threads get about the same.
-            mine = tasks.order[job::n_threads]
+            mine = np.ascontiguousarray(tasks.order[job::n_threads])
             arguments = (table, words, rows, tasks.starts, tasks.lengths, mine)
             workspace = constants.workspace(ifma_sums.SLOTS)
             ifma_sums.multiply_rows(workspace, constants.limbs, *arguments, products)
@@ -173,7 +179,7 @@ class IfmaSquareModulus(SquareModulus):
     def scale(self, numbers: Words, factor: int, *, n_jobs: int) -> Words:
         """Multiply numbers below the root by a constant, modulo the root."""
         constants = self._constants
-        numbers = np.ascontiguousarray(numbers)
+        numbers = frozen(numbers)
         products = np.empty((len(numbers), self.words), dtype=np.uint64)
 
         def work(first: int, end: int) -> None:
@@ -189,6 +195,7 @@ class IfmaSquareModulus(SquareModulus):
     def all_units(self, numbers: Words, *, n_jobs: int) -> bool:
         """Tell whether no number below the root shares a factor with it."""
         constants = self._constants
+        numbers = frozen(numbers)
 
         def work(first: int, end: int) -> int:
             workspace = constants.workspace(ifma_numbers.SLOTS)
@@ -200,7 +207,7 @@ class IfmaSquareModulus(SquareModulus):
 
     def _raise(self, numbers: Words, exponent: int, n_jobs: int) -> Words:
         constants = self._constants
-        numbers = np.ascontiguousarray(numbers)
+        numbers = frozen(numbers)
         window = ifma_powers.window_bits(exponent.bit_length())
         digits = ifma_powers.exponent_digits(exponent, window)
         values = np.empty((len(numbers), 2 * constants.limbs), dtype=np.uint64)
@@ -267,9 +274,39 @@ class Tasks:
 def _padded(pairs: Words, words: int) -> tuple[Words, int]:
     """Return pairs whose halves are a multiple of eight words wide, copied only if need be."""
     width = -(-words // LANES) * LANES
-    if width == words and pairs.flags.c_contiguous and pairs.flags.aligned:
+    if width == words:
         return pairs, words
     padded = np.zeros((len(pairs), 2 * width), dtype=np.uint64)
     padded[:, :words] = pairs[:, :words]
     padded[:, width : width + words] = pairs[:, words:]
     return padded, width
+
+
+@cache
+def _load_kernels() -> None:
+    """Load the kernels from the cache, or compile them."""
+    integer = numba.int64
+    integers = numba.types.Array(integer, 1, "C")
+    vector, matrix, cube = (numba.types.Array(numba.uint64, n, "C") for n in (1, 2, 3))
+    rows = numba.types.Array(integer, 1, "C", readonly=True)
+    numbers = numba.types.Array(numba.uint64, 2, "C", readonly=True)
+    space = (vector, integer)
+    tasks = (numbers, integer, rows, *[integers] * 3)
+    parts = (integers, integers, cube, integer, integer)
+    prepare(
+        "ifma",
+        [
+            (ifma_sums.multiply_rows, (*space, *tasks, matrix)),
+            (ifma_sums.add_rows, (*tasks, cube)),
+            (ifma_sums.merge_parts, (*space, matrix, cube, *parts, matrix, matrix)),
+            (ifma_settle.multiply_up, (*space, matrix, matrix, cube)),
+            (ifma_settle.multiply_down, (*space, numbers, matrix, cube)),
+            (ifma_powers.raise_all, (*space, numbers, integers, integer, matrix)),
+            (ifma_powers.shift_and_multiply, (*space, matrix, *[integer] * 4, matrix, matrix)),
+            (ifma_numbers.scale_all, (*space, numbers, matrix)),
+            (ifma_numbers.multiply_all, (*space, numbers)),
+            (ifma_crt.scale_differences, (*space, numbers, numbers, matrix)),
+            (ifma_crt.negate_high, (*space, numbers, numbers, matrix)),
+            (ifma_crt.join_all, (*space, *space, numbers, numbers, matrix)),
+        ],
+    )

@@ -43,8 +43,6 @@ def _product(workspace: Any, **kind: bool) -> Any:
     """Return the signature and the code generator of one kind of product."""
 
     def codegen(context: Any, builder: Builder, signature: Any, arguments: Any) -> Value:
-        # Without this LLVM copies the kernel into each of its many callers, for seconds.
-        builder.function.attributes.add("noinline")
         data = _data(context, builder, signature.args[0], arguments[0])
         Product(builder, data, *arguments[1:], **kind).emit()
         return context.get_dummy_value()

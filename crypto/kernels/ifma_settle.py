@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from crypto import wide
 from crypto.compiling import kernel
+from crypto.kernels.arrays import frozen
 from crypto.kernels.ifma_constants import ONE, SQUARE, UNIT, WORK, IfmaConstants
 from crypto.kernels.ifma_emit import DIGIT_BITS, LANES, PAD
 from crypto.kernels.ifma_lanes import (
@@ -152,6 +153,7 @@ def to_pairs(
         If a value is no unit.
     """
     pairs = np.empty((len(values), 2 * words), dtype=np.uint64)
+    totals = frozen(totals)
 
     def work(first: int, end: int) -> None:
         workspace = constants.workspace(SLOTS)

@@ -1,30 +1,30 @@
 """The compiled engine for any CPU: 64-bit limbs, one product at a time, threads without the GIL."""
 
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from functools import cache, cached_property
 from typing import ClassVar
 
-import gmpy2
 import numba
 import numpy as np
 from gmpy2 import mpz
 from numpy.typing import NDArray
 
 from crypto import wide
-from crypto.compiling import prepare
+from crypto.compiling import compiles, prepare
 from crypto.kernels.engine import Engine, FixedBase, SquareModulus
 from crypto.kernels.portable_limbs import BLOCK, negative_inverse
 from crypto.kernels.portable_pairs import Field, finish, fold, raise_all, shift_and_multiply
+from crypto.kernels.threads import over_ranges
 from crypto.residues import to_pairs
 from crypto.wide import Words
 
 # Digits of fixed-base exponents: a digit is a byte. See gmpy2_engine for what other widths cost.
 WINDOW_BITS = 8
-RANGES_PER_JOB = 4
-"""Pieces of work per thread: threads that finish early take another."""
+LENGTH_BYTES = 4
+"""Enough for the number of rows in a segment."""
+PARTS_PER_JOB = 16
+"""A long segment is cut so that its parts can be spread evenly over threads."""
 SHORTEST_PART = 64
-"""Rows below which a segment is not split: merging costs as much as two or three rows."""
+"""Rows below which a segment is not cut: a merge costs as much as a row or two."""
 
 
 class PortableEngine(Engine):
@@ -35,7 +35,7 @@ class PortableEngine(Engine):
     @classmethod
     def available(cls) -> bool:
         """Tell whether numba compiles: the kernels contain instructions that Python lacks."""
-        return not numba.config.DISABLE_JIT
+        return compiles()
 
     def __init__(self) -> None:
         _load_kernels()
@@ -64,7 +64,7 @@ class PortableSquareModulus(SquareModulus):
         lengths = np.diff(starts)
         longest = len(rows)
         if n_jobs > 1:
-            longest = max(-(-longest // (n_jobs * RANGES_PER_JOB)), SHORTEST_PART)
+            longest = max(-(-longest // (n_jobs * PARTS_PER_JOB)), SHORTEST_PART)
         part_starts, segment_parts = _split(starts, longest)
         n_parts, width = len(part_starts) - 1, self._width
         products = np.empty((n_parts, 2, width + 1), dtype=np.uint64)
@@ -73,14 +73,17 @@ class PortableSquareModulus(SquareModulus):
         pairs, rows = np.ascontiguousarray(pairs), np.ascontiguousarray(rows)
         field = self._field
 
+        # parts at which equal shares of the rows begin
+        shares = np.searchsorted(part_starts, np.linspace(0, len(rows), n_jobs + 1))
+
         def multiply(first: int, last: int) -> None:
-            fold(field, pairs, rows, part_starts, first, last, products, sums)
+            fold(field, pairs, rows, part_starts, shares[first], shares[last], products, sums)
 
         def merge(first: int, last: int) -> None:
             finish(field, products, sums, segment_parts, lengths, first, last, residues)
 
-        _in_ranges(multiply, part_starts, n_jobs)
-        _in_ranges(merge, np.arange(len(lengths) + 1), n_jobs)
+        over_ranges(multiply, n_jobs, n_jobs)
+        over_ranges(merge, len(lengths), n_jobs)
         return residues
 
     def powers(self, residues: Words, exponent: int, *, n_jobs: int) -> Words:
@@ -97,7 +100,7 @@ class PortableSquareModulus(SquareModulus):
         def work(first: int, last: int) -> None:
             raise_all(field, residues, digits, window, first, last, powers)
 
-        _in_ranges(work, np.arange(len(residues) + 1), n_jobs)
+        over_ranges(work, len(residues), n_jobs)
         return powers
 
     def horner(self, residues: Words, slots: int, shift_bits: int, *, n_jobs: int) -> Words:
@@ -110,7 +113,7 @@ class PortableSquareModulus(SquareModulus):
         def work(first: int, last: int) -> None:
             shift_and_multiply(field, residues, slots, shift_bits, first, last, packed)
 
-        _in_ranges(work, np.arange(n_groups + 1), n_jobs)
+        over_ranges(work, n_groups, n_jobs)
         return packed
 
     def fixed_base(self, base: int, exponent_bits: int) -> FixedBase:
@@ -125,18 +128,19 @@ class PortableSquareModulus(SquareModulus):
     @cached_property
     def _field(self) -> Field:
         root, width = self.root, self._width
-        radix, square = 1 << (wide.WORD_BITS * width), root**2
+        radix, square = mpz(1) << (wide.WORD_BITS * width), mpz(root) ** 2
 
-        def array(number: int) -> Words:
-            return wide.from_integers([number], width)[0]
+        def array(number: int | mpz) -> Words:
+            limbs: Words = wide.from_integers([number], width)[0]
+            return limbs
 
         powers, step = [], radix % square
-        for _ in range(4):
+        for _ in range(LENGTH_BYTES):
             power = radix % square
-            for _ in range(1 << WINDOW_BITS):
+            for _ in range(256):
                 powers.append(power)
                 power = power * step % square
-            step = power * pow(radix, -1, square) % square
+            step = pow(step, 256, square)
         return Field(
             root=array(root),
             inverse=negative_inverse(root),
@@ -145,7 +149,7 @@ class PortableSquareModulus(SquareModulus):
             one=array(1),
             radix=array(radix**2 % root),
             enter=_pairs([radix**2 % square, radix**3 % square], root, width),
-            radix_powers=_pairs(powers, root, width).reshape(4, 1 << WINDOW_BITS, 2, width + 1),
+            radix_powers=_pairs(powers, root, width).reshape(LENGTH_BYTES, 256, 2, width + 1),
         )
 
 
@@ -179,7 +183,7 @@ class PortableFixedBase(FixedBase):
         return self._modulus.segment_products(self._table, rows.ravel(), starts, n_jobs=n_jobs)
 
 
-def _pairs(residues: list[int], root: int, width: int) -> Words:
+def _pairs(residues: list[mpz], root: int, width: int) -> Words:
     """Write residues as ``A - B * root``, shape (count, 2, width + 1)."""
     halves = [half for residue in residues for half in (residue % root, -(residue // root) % root)]
     return wide.from_integers(halves, width + 1).reshape(-1, 2, width + 1)
@@ -216,31 +220,11 @@ def _split(starts: NDArray[np.int64], longest: int) -> tuple[NDArray[np.int64], 
     return np.append(part_starts, starts[-1]), segment_parts
 
 
-def _in_ranges(work: Callable[[int, int], None], ends: NDArray[np.int64], n_jobs: int) -> None:
-    """Split items over threads.
-
-    Parameters
-    ----------
-    work : callable
-        Takes the first item and the end of a range.
-    ends : array of shape (n_items + 1,), int64
-        Work before each item, from 0 to all of it.
-    n_jobs : int
-    """
-    n_items = len(ends) - 1
-    if n_jobs == 1 or n_items <= 1:
-        work(0, n_items)
-        return
-    cuts = np.linspace(0, ends[-1], n_jobs * RANGES_PER_JOB + 1)[1:-1]
-    bounds = np.unique(np.concatenate([[0], np.searchsorted(ends, cuts), [n_items]]))
-    with ThreadPoolExecutor(n_jobs) as pool:
-        list(pool.map(work, bounds[:-1].tolist(), bounds[1:].tolist()))
-
-
 @cache
 def _load_kernels() -> None:
     """Load the kernels from the cache, or compile them, for the types of every modulus."""
-    field = numba.typeof(PortableSquareModulus(3)._field)
+    example = PortableSquareModulus(3)._field
+    field = numba.typeof(example)  # type: ignore[no-untyped-call]
     matrix, cube = (numba.types.Array(numba.uint64, n, "C") for n in (2, 3))
     integer = numba.int64
     numbers = numba.types.Array(integer, 1, "C")

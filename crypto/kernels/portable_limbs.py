@@ -1,15 +1,18 @@
 """Montgomery products of numbers in 64-bit limbs, emitted as LLVM instructions that every CPU has.
 
-A product takes rows ``x[i]`` in blocks of eight. One sweep over the columns ``j`` of a block keeps a
-window of ten limbs in registers::
+A product takes rows ``x[i]`` in blocks of eight. One sweep over the columns ``j`` of a block keeps
+a window of ten limbs in registers::
 
     window += x[r .. r+7] * y[j]  +  q[r .. r+7] * modulus[j]  +  total[j]
     total[j - 8] = lowest limb;  window >>= 64
 
-so that per limb product two additions with carry remain, in chains that the CPU carries through its
-flag, and `total` is read and written once in eight rows. The first eight columns find the quotient
-digits ``q`` that make the lowest limbs vanish. numba has neither 128-bit products nor carries, hence
-the builder below; Montgomery 1985, and Koç, Acar and Kaliski 1996 (the coarsely integrated form).
+Per product of two limbs two additions remain, in chains that a CPU carries through its flag, and
+`total` is read and written once in eight rows. The first eight columns find the quotient digits
+``q`` that make the lowest limbs vanish. (Montgomery 1985; Koç, Acar and Kaliski 1996 compare the
+orders of work.) numba has neither 128-bit products nor carries, hence the builder below.
+
+numba's cache notices changes in the file of the kernel that is called, not here: after a change,
+delete the ``*.nb?`` files of `portable_pairs`.
 """
 
 from collections.abc import Sequence
@@ -63,7 +66,8 @@ def add_product(
     inverse : uint64
         ``-1 / modulus`` modulo ``2**64``.
     """
-    _add_product(total, quotient, x, y, modulus, inverse)
+    # numba adds the typing context
+    _add_product(total, quotient, x, y, modulus, inverse)  # type: ignore[call-arg]
 
 
 @intrinsic
@@ -94,12 +98,13 @@ def add_two_products(
     inverse: np.uint64,
 ) -> None:
     """Compute ``total = (total + x * y + u * v + quotient * modulus) / 2**(64 * n)``, exactly."""
-    _add_two_products(total, quotient, x, y, u, v, modulus, inverse)
+    # numba adds the typing context
+    _add_two_products(total, quotient, x, y, u, v, modulus, inverse)  # type: ignore[call-arg]
 
 
 def _generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
     arrays = [
-        arrayobj.make_array(kind)(context, builder, value)
+        arrayobj.make_array(kind)(context, builder, value)  # type: ignore[no-untyped-call]
         for kind, value in zip(signature.args[:-1], arguments[:-1], strict=True)
     ]
     size = builder.extract_value(arrays[-1].shape, 0)

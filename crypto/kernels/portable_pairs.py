@@ -10,9 +10,9 @@ modulo ``root**2`` is done by products modulo the root: 5 short products with th
 instead of 8, a square 4, a factor without second half 4. ``R`` is 2 to the bits of an array.
 
 Numbers stay below R, not below the root. Where one outgrows R the root is subtracted (`_trim`); in
-the first half that takes one off the second, because ``A - B * root`` must stay. Inputs below the
-root and these rules keep every number below R or a few times the root, so the loops that subtract
-run a few times at most.
+the first half that takes one off the second, because ``A - B * root`` must stay. C is below
+``A * A' / R + root``, so from inputs below the root nothing comes to exceed a few roots, and the
+loops that subtract run a few times at most.
 
 Pairs are arrays of shape (2, width + 1), numbers of shape (width + 1,), all uint64. The top limb
 is zero between operations.
@@ -57,32 +57,14 @@ class Field(NamedTuple):
     radix_powers: Words
 
 
-class Scratch(NamedTuple):
-    """Numbers that the operations overwrite; `more_a` to `factor` by `_load` alone."""
-
-    low: Words
-    high: Words
-    spare: Words
-    more_a: Words
-    more_b: Words
-    factor: Words
+# The operations below work on separate arrays: numba counts references to each array that is taken
+# from a tuple or a matrix, atomically, which would cost a fifth of a short product. `low`, `high`
+# and `spare` are scratch that the caller lends.
 
 
 @kernel
 def _number(width: int) -> Words:
     return np.zeros(width + 1, np.uint64)
-
-
-@kernel
-def _scratch(width: int) -> Scratch:
-    return Scratch(
-        _number(width),
-        _number(width),
-        _number(width),
-        _number(width),
-        _number(width),
-        _number(width),
-    )
 
 
 # Loops instead of slice assignments, whose error messages alone would take seconds to compile.
@@ -120,14 +102,6 @@ def _add(number: Words, other: Words, size: int) -> np.uint64:
         carry = np.uint64((partial < other[i]) | (total < carry))
         number[i] = total
     return carry
-
-
-@kernel
-def _is_zero(number: Words) -> bool:
-    for limb in number:
-        if limb:
-            return False
-    return True
 
 
 @kernel
@@ -186,36 +160,54 @@ def _replace(a: Words, b: Words, new_a: Words, new_b: Words, root: Words) -> Non
 
 
 @kernel
-def _multiply_short(a: Words, b: Words, factor: Words, scratch: Scratch, field: Field) -> None:
+def _multiply_short(
+    a: Words,
+    b: Words,
+    factor: Words,
+    low: Words,
+    high: Words,
+    spare: Words,
+    root: Words,
+    inverse: np.uint64,
+) -> None:
     """Multiply the pair (a, b) by ``factor / R``."""
-    width = field.root.shape[0]
-    low, high, spare = scratch.low, scratch.high, scratch.spare
+    width = root.shape[0]
     _clear(low)
-    add_product(low, high, factor, a, field.root, field.inverse)
+    add_product(low, high, factor, a, root, inverse)
     high[width] = 0
-    add_product(high, spare, factor, b, field.root, field.inverse)
-    _replace(a, b, low, high, field.root)
+    add_product(high, spare, factor, b, root, inverse)
+    _replace(a, b, low, high, root)
 
 
 @kernel
-def _multiply(a: Words, b: Words, c: Words, d: Words, scratch: Scratch, field: Field) -> None:
+def _multiply(
+    a: Words,
+    b: Words,
+    c: Words,
+    d: Words,
+    low: Words,
+    high: Words,
+    spare: Words,
+    root: Words,
+    inverse: np.uint64,
+) -> None:
     """Multiply the pair (a, b) by ``(c, d) / R``."""
-    width = field.root.shape[0]
-    low, high, spare = scratch.low, scratch.high, scratch.spare
+    width = root.shape[0]
     _clear(low)
-    add_product(low, high, a, c, field.root, field.inverse)
+    add_product(low, high, a, c, root, inverse)
     high[width] = 0
-    add_two_products(high, spare, a, d, c, b, field.root, field.inverse)
-    _replace(a, b, low, high, field.root)
+    add_two_products(high, spare, a, d, c, b, root, inverse)
+    _replace(a, b, low, high, root)
 
 
 @kernel
-def _square(a: Words, b: Words, scratch: Scratch, field: Field) -> None:
+def _square(
+    a: Words, b: Words, low: Words, high: Words, spare: Words, root: Words, inverse: np.uint64
+) -> None:
     """Multiply the pair (a, b) by itself over R."""
-    width = field.root.shape[0]
-    low, high, spare = scratch.low, scratch.high, scratch.spare
+    width = root.shape[0]
     _clear(low)
-    add_product(low, high, a, a, field.root, field.inverse)
+    add_product(low, high, a, a, root, inverse)
     high[width] = 0
     carry = np.uint64(0)
     for i in range(width):  # 2 * a, of which only the value modulo the root counts
@@ -223,9 +215,9 @@ def _square(a: Words, b: Words, scratch: Scratch, field: Field) -> None:
         a[i] = (limb << np.uint64(1)) | carry
         carry = limb >> np.uint64(63)
     a[width] = carry
-    _trim(a, field.root)
-    add_product(high, spare, a, b, field.root, field.inverse)
-    _replace(a, b, low, high, field.root)
+    _trim(a, root)
+    add_product(high, spare, a, b, root, inverse)
+    _replace(a, b, low, high, root)
 
 
 @kernel
@@ -233,7 +225,11 @@ def _load(
     a: Words,
     b: Words,
     residue: Words,
-    scratch: Scratch,
+    more_a: Words,
+    more_b: Words,
+    low: Words,
+    high: Words,
+    spare: Words,
     field: Field,
 ) -> None:
     """Read a residue and multiply it by R, as all operands of long computations are.
@@ -241,33 +237,33 @@ def _load(
     ``x + y * R`` becomes ``x * R**2 / R + y * R**3 / R``.
     """
     width = field.root.shape[0]
-    factor, more_a, more_b = scratch.factor, scratch.more_a, scratch.more_b
+    root, inverse, factor = field.root, field.inverse, _number(width)
     for i in range(width):
         factor[i] = residue[i] if i < 2 * field.words else np.uint64(0)
     _copy(a, field.enter[0, 0])
     _copy(b, field.enter[0, 1])
-    _multiply_short(a, b, factor, scratch, field)
+    _multiply_short(a, b, factor, low, high, spare, root, inverse)
     for i in range(width):
         factor[i] = residue[width + i] if width + i < 2 * field.words else np.uint64(0)
     _copy(more_a, field.enter[1, 0])
     _copy(more_b, field.enter[1, 1])
-    _multiply_short(more_a, more_b, factor, scratch, field)
+    _multiply_short(more_a, more_b, factor, low, high, spare, root, inverse)
     more_a[width] = _add(more_a, a, width)
     more_b[width] = _add(more_b, b, width)
-    _replace(a, b, more_a, more_b, field.root)
+    _replace(a, b, more_a, more_b, root)
 
 
 @kernel
-def _store(residue: Words, a: Words, b: Words, scratch: Scratch, field: Field) -> None:
+def _store(residue: Words, a: Words, b: Words, low: Words, high: Words, field: Field) -> None:
     """Write ``a + (root - b) * root``, a residue; the pair is used up."""
     width = field.root.shape[0]
-    low, high = scratch.low, scratch.high
     _settle(b, _reduce(a, field.root), field.root)
     _reduce(b, field.root)
-    _clear(high)
-    if not _is_zero(b):
-        _copy(high, field.root)
-        _subtract(high, b, width)
+    _copy(high, field.root)
+    high[width] = 0
+    _subtract(high, b, width)
+    if not _below(high, field.root):  # b was zero
+        _clear(high)
     # A modulus of zero and an inverse of 1 make the quotient the lower half of the plain product.
     add_product(a, low, field.root, high, field.zero, np.uint64(1))
     for i in range(2 * field.words):
@@ -301,8 +297,9 @@ def fold(
     sums : array of shape (n_parts, width + 1), uint64
         Out: ``sum(t)`` modulo the root.
     """
-    width, words = field.root.shape[0], field.words
-    scratch = _scratch(width)
+    root, inverse = field.root, field.inverse
+    width, words = root.shape[0], field.words
+    low, high, spare = _number(width), _number(width), _number(width)
     factor = np.zeros(width, np.uint64)
     for part in range(first, last):
         a, b, total = products[part, 0], products[part, 1], sums[part]
@@ -316,12 +313,12 @@ def fold(
                 _copy(a, pair[:words])
             else:
                 _copy(factor, pair[:words])
-                _multiply_short(a, b, factor, scratch, field)
+                _multiply_short(a, b, factor, low, high, spare, root, inverse)
             carry = _add(total, pair[words:], words)
             for i in range(words, width + 1):
                 total[i] += carry
                 carry = np.uint64(total[i] < carry)
-            _trim(total, field.root)
+            _trim(total, root)
 
 
 @kernel
@@ -354,7 +351,8 @@ def finish(
     residues : array of shape (n_segments, 2 * words), uint64
         Out.
     """
-    width = field.root.shape[0]
+    root, inverse = field.root, field.inverse
+    width = root.shape[0]
     a, b, c, d, total = (
         _number(width),
         _number(width),
@@ -362,8 +360,7 @@ def finish(
         _number(width),
         _number(width),
     )
-    scratch = _scratch(width)
-    low, high, spare = scratch.low, scratch.high, scratch.spare
+    low, high, spare = _number(width), _number(width), _number(width)
     for segment in range(first, last):
         begin, end = starts[segment], starts[segment + 1]
         if begin == end:
@@ -374,9 +371,9 @@ def finish(
         _copy(b, products[begin, 1])
         _copy(total, sums[begin])
         for part in range(begin + 1, end):
-            _multiply(a, b, products[part, 0], products[part, 1], scratch, field)
+            _multiply(a, b, products[part, 0], products[part, 1], low, high, spare, root, inverse)
             total[width] += _add(total, sums[part], width)
-            _trim(total, field.root)
+            _trim(total, root)
         missing = lengths[segment] - 1  # the table's entries carry one R themselves
         _copy(c, field.radix_powers[0, missing & 255, 0])
         _copy(d, field.radix_powers[0, missing & 255, 1])
@@ -384,19 +381,19 @@ def finish(
             digit = (missing >> (8 * byte)) & 255
             if digit:
                 entry = field.radix_powers[byte, digit]
-                _multiply(c, d, entry[0], entry[1], scratch, field)
+                _multiply(c, d, entry[0], entry[1], low, high, spare, root, inverse)
         # (c, d) * (1 + total * root) is (c, d - c * total)
         _clear(high)
-        add_product(high, spare, c, field.radix, field.root, field.inverse)
-        _trim(high, field.root)
+        add_product(high, spare, c, field.radix, root, inverse)
+        _trim(high, root)
         _clear(low)
-        add_product(low, spare, high, total, field.root, field.inverse)
-        _trim(low, field.root)
-        _reduce(low, field.root)
+        add_product(low, spare, high, total, root, inverse)
+        _trim(low, root)
+        _reduce(low, root)
         if _subtract(d, low, width):
-            _add(d, field.root, width)
-        _multiply(a, b, c, d, scratch, field)
-        _store(residues[segment], a, b, scratch, field)
+            _add(d, root, width)
+        _multiply(a, b, c, d, low, high, spare, root, inverse)
+        _store(residues[segment], a, b, low, high, field)
 
 
 @kernel
@@ -423,27 +420,29 @@ def raise_all(
     powers : array of shape (count, 2 * words), uint64
         Out.
     """
-    width = field.root.shape[0]
+    root, inverse = field.root, field.inverse
+    width = root.shape[0]
     table = np.empty((1 << window, 2, width + 1), np.uint64)
     a, b = _number(width), _number(width)
-    scratch = _scratch(width)
+    more_a, more_b = _number(width), _number(width)
+    low, high, spare = _number(width), _number(width), _number(width)
     for row in range(first, last):
-        _load(a, b, residues[row], scratch, field)
+        _load(a, b, residues[row], more_a, more_b, low, high, spare, field)
         _copy(table[1, 0], a)
         _copy(table[1, 1], b)
         for i in range(2, table.shape[0]):
-            _multiply(a, b, table[1, 0], table[1, 1], scratch, field)
+            _multiply(a, b, table[1, 0], table[1, 1], low, high, spare, root, inverse)
             _copy(table[i, 0], a)
             _copy(table[i, 1], b)
         _copy(a, table[digits[0], 0])
         _copy(b, table[digits[0], 1])
         for digit in digits[1:]:
             for _ in range(window):
-                _square(a, b, scratch, field)
+                _square(a, b, low, high, spare, root, inverse)
             if digit:
-                _multiply(a, b, table[digit, 0], table[digit, 1], scratch, field)
-        _multiply_short(a, b, field.one, scratch, field)
-        _store(powers[row], a, b, scratch, field)
+                _multiply(a, b, table[digit, 0], table[digit, 1], low, high, spare, root, inverse)
+        _multiply_short(a, b, field.one, low, high, spare, root, inverse)
+        _store(powers[row], a, b, low, high, field)
 
 
 @kernel
@@ -468,17 +467,19 @@ def shift_and_multiply(
     packed : array of shape (ceil(count / slots), 2 * words), uint64
         Out.
     """
-    width = field.root.shape[0]
+    root, inverse = field.root, field.inverse
+    width = root.shape[0]
     a, b, c, d = _number(width), _number(width), _number(width), _number(width)
-    scratch = _scratch(width)
+    more_a, more_b = _number(width), _number(width)
+    low, high, spare = _number(width), _number(width), _number(width)
     for group in range(first, last):
         begin = group * slots
         end = min(begin + slots, residues.shape[0])
-        _load(a, b, residues[end - 1], scratch, field)
+        _load(a, b, residues[end - 1], more_a, more_b, low, high, spare, field)
         for row in range(end - 2, begin - 1, -1):
             for _ in range(shift_bits):
-                _square(a, b, scratch, field)
-            _load(c, d, residues[row], scratch, field)
-            _multiply(a, b, c, d, scratch, field)
-        _multiply_short(a, b, field.one, scratch, field)
-        _store(packed[group], a, b, scratch, field)
+                _square(a, b, low, high, spare, root, inverse)
+            _load(c, d, residues[row], more_a, more_b, low, high, spare, field)
+            _multiply(a, b, c, d, low, high, spare, root, inverse)
+        _multiply_short(a, b, field.one, low, high, spare, root, inverse)
+        _store(packed[group], a, b, low, high, field)

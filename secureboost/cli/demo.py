@@ -6,6 +6,8 @@ comes last: put both companies' tables and halves together and compare.
 """
 
 import contextlib
+import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -71,8 +73,7 @@ def demo(
     write_companies(out, portfolio, parameters)
     with logged(out / "lender" / LOG_FILE) as log:
         with bureau_process(out / "bureau") as address:
-            say(f"The bureau's process listens on {address}. The lender dials it over mutual TLS")
-            say(f"and trains under {key_bits}-bit Paillier; trees: {trees}.")
+            say(f"The bureau's process listens. They train under {key_bits}-bit Paillier.")
             config = load_train_config(
                 out / "lender" / "train.toml", [f'party.bureau.address="{address}"']
             )
@@ -261,6 +262,9 @@ def verdict(equal: bool) -> str:
 
 def next_steps(out: Path) -> str:
     """Say where everything lies and what to try."""
+    program = "secureboost"
+    if shutil.which(program) is None:  # `make demo` installs into .venv, which is not on the path
+        program = os.path.relpath(Path(sys.executable).with_name(program))
     return f"""
 Lender:  half of the model  {out}/lender/model/label.json
          report             {out}/lender/report.html
@@ -270,7 +274,7 @@ Bureau:  half of the model  {out}/bureau/models/
 Keys of both certificates lie beside them; the Paillier key lived for the run only.
 
 Try next, in two terminals, as two companies would:
-  secureboost serve {out}/bureau/serve.toml
-  secureboost train {out}/lender/train.toml --set model.max_depth=5
+  {program} serve {out}/bureau/serve.toml
+  {program} train {out}/lender/train.toml --set model.max_depth=5
 or what each message reveals:
-  secureboost messages"""
+  {program} messages"""

@@ -11,6 +11,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from secureboost.clock import Clock
 from secureboost.gbdt.columns import Columns, Gradients
 from secureboost.gbdt.grower import Grower, GrownTree
 from secureboost.gbdt.params import BoosterParams
@@ -41,12 +42,21 @@ class Booster:
     params : BoosterParams
     objective : Objective
     encoding : Encoding
+    clock : Clock, optional
+        See `grower.Grower`.
     """
 
-    def __init__(self, params: BoosterParams, objective: Objective, encoding: Encoding) -> None:
+    def __init__(
+        self,
+        params: BoosterParams,
+        objective: Objective,
+        encoding: Encoding,
+        clock: Clock | None = None,
+    ) -> None:
         self._params = params
         self._objective = objective
         self._encoding = encoding
+        self._clock = clock or Clock()
 
     def fit(
         self,
@@ -87,7 +97,7 @@ class Booster:
         """
         params = self._params
         draws = np.random.default_rng(params.random_state)
-        grower = Grower(sources, params)
+        grower = Grower(sources, params, self._clock)
         base_score = self._base_score(y, weight)
         raw = np.full(len(y), base_score, dtype=np.float64)
         trees = []

@@ -6,34 +6,38 @@ what it allows is in `policy`.
 """
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import numpy as np
 from joblib import effective_n_jobs
 from numpy.typing import NDArray
 
-from crypto.errors import CiphertextError, CryptoError
+from crypto.errors import CiphertextError, CryptoError, UnavailableError
 from crypto.scheme import PublicKey
 from crypto.schemes import load_public_key
 from parties.messages import Ack, MatchRows, Message, Refusal, Reply, Request
 from parties.rows import check_rows
 from parties.service import Service
 from secureboost.binning import BinMapper
+from secureboost.clock import Clock, Phase
 from secureboost.errors import ModelError
 from secureboost.gbdt.cells import CellLayout
 from secureboost.gbdt.counts import NodeCounts
+from secureboost.gbdt.feature_table import FeatureTable
 from secureboost.gbdt.feature_tree import FeatureTree, check_split, route_bits, rows_left
 from secureboost.gbdt.joint import plan_sums
 from secureboost.gbdt.model import PartnerSplit, PartyHalf
-from secureboost.gbdt.policy import Budget, Policy
 from secureboost.gbdt.protocol import (
+    FEATURE_PHASES,
     TRANSITIONS,
     Code,
     Divide,
     Division,
     Finish,
+    Finished,
     GradientBlock,
     Histograms,
     HistogramsOf,
@@ -42,38 +46,10 @@ from secureboost.gbdt.protocol import (
     Routes,
     Setup,
 )
-from secureboost.gbdt.store import HalfStore, MemoryStore
 
 T = TypeVar("T")
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, repr=False)
-class FeatureTable:
-    """What a feature party brings, for all of its sessions.
-
-    Attributes
-    ----------
-    party : str
-    ids : sequence of str
-        Row ids, in order.
-    feature_names : tuple of str
-    columns : array of shape (n_features, n_rows), float32
-        NaN is missing.
-    policy : Policy
-    budget : Budget
-        What has been given out, over all sessions.
-    store : HalfStore
-    """
-
-    party: str
-    ids: Sequence[str]
-    feature_names: tuple[str, ...]
-    columns: NDArray[np.float32]
-    policy: Policy = field(default_factory=Policy)
-    budget: Budget = field(default_factory=lambda: Budget(Policy()))
-    store: HalfStore = field(default_factory=MemoryStore)
 
 
 @dataclass(repr=False)
@@ -87,6 +63,8 @@ class _Training:
     ciphertexts: NDArray[np.uint64]
     counts: NodeCounts
     splits: list[PartnerSplit]
+    clock: Clock
+    cpu_before: float
     tree: FeatureTree | None = None
 
 
@@ -167,6 +145,8 @@ class FeatureSession(Service):
                 Code.POLICY,
                 f"{len(rows)} rows are fewer than this party's floor of {policy.min_child_samples}",
             )
+        # the numbers of bins tell whether rows share values, so they count as an answer
+        self._spend_histograms(1)
         X = self._table.columns[:, rows].T
         mapper = BinMapper.fit(X, request.max_bin, n_jobs=self._n_jobs)
         binned = mapper.transform(X, n_jobs=self._n_jobs)
@@ -178,6 +158,8 @@ class FeatureSession(Service):
             ciphertexts=np.zeros((len(rows), key.ciphertext_words), np.uint64),
             counts=NodeCounts(binned, request.max_bin, request.min_child_samples),
             splits=[],
+            clock=Clock(),
+            cpu_before=time.process_time(),
         )
         log.info("training begins: %d rows, %d columns", len(rows), len(binned))
         return Ready(n_bins=mapper.n_bins)
@@ -187,6 +169,8 @@ class FeatureSession(Service):
             key = load_public_key(
                 request.scheme, request.public_key, allow_insecure=self._insecure_test_keys
             )
+        except UnavailableError as error:
+            raise Refusal(Code.SCHEME, str(error)[:300]) from error
         except CryptoError as error:
             raise Refusal(Code.KEY, str(error)[:300]) from error
         if key.in_process_only and not self._in_process:
@@ -222,7 +206,8 @@ class FeatureSession(Service):
                 f"{len(request.ciphertexts)} ciphertexts for {len(request.rows)} rows",
             )
         try:
-            training.key.check(request.ciphertexts)
+            with training.clock.phase("check", len(request.rows)):
+                training.key.check(request.ciphertexts)
         except CiphertextError as error:
             raise Refusal(Code.CIPHERTEXTS, str(error)[:300]) from error
         tree.activate(request.rows)
@@ -239,16 +224,12 @@ class FeatureSession(Service):
             raise Refusal(Code.NODES, "asked nodes must ascend")
         tree.check_features(request.features, len(training.binned))
         rows_of_nodes = tree.check_frontier(request.nodes, request.node_of_row)
-        if not self._table.budget.spend_histograms(len(asked)):
-            raise Refusal(
-                Code.BUDGET,
-                f"this data set's budget of {self._table.policy.max_node_histograms} node "
-                "histograms is spent",
-            )
+        self._spend_histograms(len(asked))
         if tree.features is None:
             training.counts.begin_tree(tree.active, request.features)
         tree.show(request.features, request.nodes, rows_of_nodes)
-        allowed = training.counts.allowed([int(node) for node in request.nodes], rows_of_nodes)
+        with training.clock.phase("plan"):
+            allowed = training.counts.allowed(request.nodes.tolist(), rows_of_nodes)
         return Histograms(
             ciphertexts=self._sums(training, tree, [rows_of_nodes[i] for i in asked]),
             allowed=np.zeros(0, np.uint8)
@@ -262,20 +243,28 @@ class FeatureSession(Service):
         """Add up, pack and re-randomise the cells of the asked nodes."""
         features = _not_none(tree.features)
         layout = CellLayout(training.mapper.n_bins[features], training.setup.max_bin)
-        active = [rows[tree.active[rows]] for rows in rows_of_nodes]
-        plan = plan_sums(training.binned, active, features, layout)
-        key, setup, n_jobs = training.key, training.setup, self._n_jobs
-        parts = key.sum_by_segment(training.ciphertexts, plan.rows, plan.starts, n_jobs=n_jobs)
-        cells = np.empty((plan.n_cells, key.ciphertext_words), np.uint64)
-        cells[plan.direct_cells] = parts[plan.direct_parts]
-        cells[plan.joint_cells] = key.sum_by_segment(
-            parts, plan.parts, plan.part_starts, n_jobs=n_jobs
-        )
-        packed = key.pack(cells, setup.cell_bits, setup.cells, n_jobs=n_jobs)
-        return key.rerandomise(packed, n_jobs=n_jobs)
+        key, setup, clock, n_jobs = training.key, training.setup, training.clock, self._n_jobs
+        with clock.phase("plan"):
+            active = [rows[tree.active[rows]] for rows in rows_of_nodes]
+            plan = plan_sums(training.binned, active, features, layout)
+        with clock.phase("sum", len(plan.rows) + len(plan.parts)):
+            parts = key.sum_by_segment(training.ciphertexts, plan.rows, plan.starts, n_jobs=n_jobs)
+            cells = np.empty((plan.n_cells, key.ciphertext_words), np.uint64)
+            cells[plan.direct_cells] = parts[plan.direct_parts]
+            cells[plan.joint_cells] = key.sum_by_segment(
+                parts, plan.parts, plan.part_starts, n_jobs=n_jobs
+            )
+        with clock.phase("pack", plan.n_cells):
+            packed = key.pack(cells, setup.cell_bits, setup.cells, n_jobs=n_jobs)
+        with clock.phase("rerandomise", len(packed)):
+            return key.rerandomise(packed, n_jobs=n_jobs)
 
     def _divide(self, request: Divide) -> Division:
         training, tree = self._expect_tree(request.tree)
+        with training.clock.phase("divide", len(request.nodes)):
+            return self._divide_nodes(training, tree, request)
+
+    def _divide_nodes(self, training: _Training, tree: FeatureTree, request: Divide) -> Division:
         n = len(request.nodes)
         columns = (request.features, request.bins, request.missing_left)
         if n == 0 or any(len(column) != n for column in columns):
@@ -306,7 +295,7 @@ class FeatureSession(Service):
             )
         return Division(goes_left=np.packbits(np.concatenate(sides), bitorder="little"))
 
-    def _finish(self, request: Finish) -> Ack:
+    def _finish(self, request: Finish) -> Finished:
         training = self._expect_training()
         half = PartyHalf(
             model_id=request.model_id,
@@ -317,7 +306,12 @@ class FeatureSession(Service):
         self._table.store.save(half)
         self._training = None
         log.info("training ends: %d splits kept for model %s", len(half.splits), half.model_id)
-        return Ack()
+        phases = [training.clock.phases.get(name, Phase()) for name in FEATURE_PHASES]
+        return Finished(
+            seconds=np.array([phase.seconds for phase in phases]),
+            operations=np.array([phase.operations for phase in phases], np.int64),
+            cpu_seconds=time.process_time() - training.cpu_before,
+        )
 
     def _route(self, request: Route) -> Routes:
         table = self._table
@@ -355,6 +349,14 @@ class FeatureSession(Service):
         if len(np.unique(rows)) != len(rows):
             raise Refusal(Code.ROWS, "a row is named twice; rows must be distinct")
         return rows
+
+    def _spend_histograms(self, nodes: int) -> None:
+        if not self._table.budget.spend_histograms(nodes):
+            raise Refusal(
+                Code.BUDGET,
+                f"this data set's budget of {self._table.policy.max_node_histograms} node "
+                "histograms is spent",
+            )
 
     def _floor(self, training: _Training) -> int:
         return max(self._table.policy.min_child_samples, training.setup.min_child_samples)

@@ -17,6 +17,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from secureboost.clock import Clock
 from secureboost.gbdt.columns import Columns, Frontier, Gradients, NodeHistograms, Split
 from secureboost.gbdt.params import BoosterParams
 from secureboost.gbdt.partition import ROOT, RowPartition
@@ -72,11 +73,17 @@ class Grower:
     sources : sequence of Columns
         The label party's first. Their order numbers the columns.
     params : BoosterParams
+    clock : Clock, optional
+        Phases ``split`` (nodes searched for their best cut) and ``divide`` (nodes whose rows were
+        divided, partners' answers included).
     """
 
-    def __init__(self, sources: Sequence[Columns], params: BoosterParams) -> None:
+    def __init__(
+        self, sources: Sequence[Columns], params: BoosterParams, clock: Clock | None = None
+    ) -> None:
         self._sources = sources
         self._params = params
+        self._clock = clock or Clock()
         self._n_splits = [0] * len(sources)
 
     def grow(
@@ -99,7 +106,9 @@ class Grower:
         """
         for source, own in zip(self._sources, features, strict=True):
             source.begin_tree(tree, gradients, own)
-        growth = _Growth(self._sources, features, gradients, self._params, self._n_splits)
+        growth = _Growth(
+            self._sources, features, gradients, self._params, self._n_splits, self._clock
+        )
         growth.run()
         return GrownTree(growth.nodes(), growth.partition)
 
@@ -132,7 +141,9 @@ class _Growth:
         gradients: Gradients,
         params: BoosterParams,
         n_splits: list[int],
+        clock: Clock,
     ) -> None:
+        self._clock = clock
         self.partition = RowPartition(len(gradients.values))
         self._sources = sources
         self._params = params
@@ -160,7 +171,8 @@ class _Growth:
             sums, allowed = self._ask([ROOT], [ROOT])
             self._find_splits([root], sums, allowed)
         while batch := self._next():
-            families = self._divide(batch)
+            with self._clock.phase("divide", len(batch)):
+                families = self._divide(batch)
             self._evaluate(
                 [
                     (parent, left, right)
@@ -294,15 +306,16 @@ class _Growth:
         allowed: NDArray[np.bool_] | None,
     ) -> None:
         """Note each node's best cut, if one counts, and open the node."""
-        best = best_splits(
-            sums,
-            np.array([(node.gradient, node.hessian) for node in nodes], dtype=np.int64),
-            np.array([self._may_split(node) for node in nodes]),
-            self._n_bins,
-            allowed,
-            self._scale,
-            self._params,
-        )
+        with self._clock.phase("split", len(nodes)):
+            best = best_splits(
+                sums,
+                np.array([(node.gradient, node.hessian) for node in nodes], dtype=np.int64),
+                np.array([self._may_split(node) for node in nodes]),
+                self._n_bins,
+                allowed,
+                self._scale,
+                self._params,
+            )
         for i, (node, record) in enumerate(zip(nodes, best.tolist(), strict=True)):
             gain, column, cut, missing_left, left_gradient, left_hessian = record
             if column < 0:

@@ -8,6 +8,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from secureboost.clock import Clock
 from secureboost.gbdt.columns import Columns, Frontier, Gradients, NodeHistograms, Split
 from secureboost.gbdt.counts import NodeCounts
 from secureboost.gbdt.partition import RowPartition
@@ -33,6 +34,8 @@ class LocalColumns(Columns):
         Fewest active rows a child may have.
     n_jobs : int
         Threads.
+    clock : Clock, optional
+        Phase ``histogram`` counts (row, column) pairs.
     """
 
     def __init__(
@@ -43,12 +46,14 @@ class LocalColumns(Columns):
         max_bin: int,
         min_child_samples: int = 1,
         n_jobs: int = 1,
+        clock: Clock | None = None,
     ) -> None:
         self.owner = owner
         self.n_bins = n_bins
         self._binned = binned
         self._max_bin = max_bin
         self._n_jobs = n_jobs
+        self._clock = clock or Clock()
         self._pool = ThreadPoolExecutor(n_jobs) if n_jobs > 1 else None
         self._counts = NodeCounts(binned, max_bin, min_child_samples)
         self._values = np.empty((0, 2), dtype=np.int64)
@@ -72,19 +77,21 @@ class LocalColumns(Columns):
                 self._binned, features, first, behind, partition.order, bounds, self._values, sums
             )
 
-        shares = self._shares(int((bounds[:, 1] - bounds[:, 0]).sum()))
+        n_rows = int((bounds[:, 1] - bounds[:, 0]).sum())
+        shares = self._shares(n_rows)
         pending = [self._pool.submit(fill, *share) for share in shares[1:]] if self._pool else []
 
         def collect() -> NodeHistograms:
-            fill(*shares[0])
-            nodes = frontier.nodes.tolist()
-            allowed = self._counts.allowed(
-                nodes,
-                [partition.rows(node) for node in nodes],
-                [partition.parent(node) for node in nodes],
-            )
-            for future in pending:
-                future.result()
+            with self._clock.phase("histogram", n_rows * len(features)):
+                fill(*shares[0])
+                nodes = frontier.nodes.tolist()
+                allowed = self._counts.allowed(
+                    nodes,
+                    [partition.rows(node) for node in nodes],
+                    [partition.parent(node) for node in nodes],
+                )
+                for future in pending:
+                    future.result()
             return NodeHistograms(sums, allowed)
 
         return collect

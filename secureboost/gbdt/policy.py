@@ -27,7 +27,8 @@ class Policy:
     max_bin : int
         Highest ``max_bin`` that a run may use. Fewer bins tell less about a column.
     max_node_histograms : int or None
-        Nodes whose histograms are given out over the life of the data set; None is no limit.
+        Nodes whose histograms are given out over the life of the data set, and one for each time
+        that bins are cut; None is no limit.
     max_routed_rows : int or None
         Rows that are sent down the trees for predictions over the life of the data set; None is no
         limit.

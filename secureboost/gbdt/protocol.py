@@ -210,7 +210,44 @@ class Divide(Request[Division], frozen=True, kw_only=True):
     missing_left: Bits
 
 
-class Finish(Request[Ack], frozen=True, kw_only=True):
+FEATURE_PHASES = ("check", "plan", "sum", "pack", "rerandomise", "divide")
+"""Kinds of work of a feature party, in the order of `Finished`.
+
+check
+    Validating ciphertexts that came.
+plan
+    Sorting rows into cells, choosing joint histograms, counting rows.
+sum
+    Homomorphic additions.
+pack
+    Shifting and adding cells into few ciphertexts.
+rerandomise
+    Making packed ciphertexts unlinkable.
+divide
+    Sides of rows at splits.
+"""
+
+
+class Finished(Reply, frozen=True, kw_only=True):
+    """The half is kept.
+
+    Reveals: to the label party, how long the feature party worked, by kind of work, and how often.
+
+    Attributes
+    ----------
+    seconds : array of shape (len(FEATURE_PHASES),), float64
+        Wall time.
+    operations : array of shape (len(FEATURE_PHASES),), int64
+    cpu_seconds : float
+        Processor time of the feature party's process since `Setup`, all threads together.
+    """
+
+    seconds: Annotated[NDArray[np.float64], Array("float64", 1)]
+    operations: Annotated[NDArray[np.int64], Array("int64", 1)]
+    cpu_seconds: Annotated[float, msgspec.Meta(ge=0)]
+
+
+class Finish(Request[Finished], frozen=True, kw_only=True):
     """The model is trained; keep your half of it.
 
     Reveals: to the feature party, the end of training and the name of the model.
@@ -259,6 +296,7 @@ MESSAGES: tuple[type[Message], ...] = (
     Divide,
     Division,
     Finish,
+    Finished,
     Route,
     Routes,
 )

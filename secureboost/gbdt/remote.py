@@ -15,6 +15,7 @@ from crypto.errors import CellRangeError, CiphertextError
 from crypto.packing import GradientPacking
 from crypto.scheme import PrivateKey
 from parties.peer import Peer
+from secureboost.clock import Clock
 from secureboost.errors import IntegrityError
 from secureboost.gbdt.cells import CellLayout
 from secureboost.gbdt.columns import Columns, Frontier, Gradients, NodeHistograms, Split
@@ -43,11 +44,15 @@ class KeyOwner:
         Widths that no sum can exceed.
     n_jobs : int
         Threads for encryption and decryption.
+    clock : Clock
+        Phases ``encrypt`` (rows), ``send`` (waiting until blocks have arrived), ``wait`` (for
+        partners' sums) and ``decrypt`` (ciphertexts).
     """
 
     key: PrivateKey
     packing: GradientPacking
     n_jobs: int
+    clock: Clock
 
     @property
     def cells(self) -> int:
@@ -68,12 +73,15 @@ class KeyOwner:
         pending = []
         for first in range(0, len(rows), BLOCK_ROWS):
             block = rows[first : first + BLOCK_ROWS]
-            plaintexts = self.packing.pack(gradients.values[block])
-            ciphertexts = self.key.encrypt(plaintexts, n_jobs=self.n_jobs)
-            request = GradientBlock(tree=tree, rows=block, ciphertexts=ciphertexts)
-            pending += [peer.submit(request) for peer in peers]
-        for future in pending:
-            future.result()
+            with self.clock.phase("encrypt", len(block)):
+                plaintexts = self.packing.pack(gradients.values[block])
+                ciphertexts = self.key.encrypt(plaintexts, n_jobs=self.n_jobs)
+            with self.clock.phase("send"):
+                request = GradientBlock(tree=tree, rows=block, ciphertexts=ciphertexts)
+                pending += [peer.submit(request) for peer in peers]
+        with self.clock.phase("send", len(pending)):
+            for future in pending:
+                future.result()
 
     def decrypt_cells(self, ciphertexts: NDArray[np.uint64], n_cells: int) -> NDArray[np.int64]:
         """Sums of gradient and hessian of each cell, shape (n_cells, 2).
@@ -83,7 +91,8 @@ class KeyOwner:
         crypto.errors.CiphertextError
             If a ciphertext is out of range or a sum is one that no rows can have.
         """
-        plaintexts = self.key.decrypt(ciphertexts, n_jobs=self.n_jobs)
+        with self.clock.phase("decrypt", len(ciphertexts)):
+            plaintexts = self.key.decrypt(ciphertexts, n_jobs=self.n_jobs)
         return self.packing.unpack(plaintexts, n_cells, self.cells)
 
 
@@ -141,7 +150,13 @@ class RemoteColumns(Columns):
                 features=self._features,
             )
         )
-        return lambda: self._read(future.result(), frontier, totals)
+
+        def collect() -> NodeHistograms:
+            with self._key_owner.clock.phase("wait", 1):
+                reply = future.result()
+            return self._read(reply, frontier, totals)
+
+        return collect
 
     def _read(
         self, reply: Histograms, frontier: Frontier, totals: NDArray[np.int64]

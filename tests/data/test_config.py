@@ -65,7 +65,11 @@ def test_examples_do_not_overwrite(train_file):
     ("override", "path", "message"),
     [
         ("party.bureau.adress='a:1'", "party.bureau.adress", "Did you mean 'address'?"),
-        ("dta.file='x'", "dta", "Did you mean 'data'? Known here: data, tls, party, out, test_size,"),
+        (
+            "dta.file='x'",
+            "dta",
+            "Did you mean 'data'? Known here: data, tls, party, out, test_size,",
+        ),
         ("data.id=7", "data.id", "7 cannot be used: Expected 'str', got 'int'"),
         ("data.id=''", "data.id", "Expected 'str' of length >= 1"),
         ("data.file=3", "data.file", "3 cannot be used: Expected 'str', got 'int'"),

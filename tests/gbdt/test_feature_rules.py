@@ -24,6 +24,7 @@ from secureboost.gbdt.protocol import (
     Divide,
     Division,
     Finish,
+    Finished,
     GradientBlock,
     Histograms,
     HistogramsOf,
@@ -169,7 +170,7 @@ def assert_refused(reply, code, text, *, ends_session=False):
         ({"rows": np.array([0, N], np.int32)}, "rows_refused", "positions in 0..11"),
         ({"rows": np.array([-1, 3], np.int32)}, "rows_refused", "positions in 0..11"),
         ({"rows": np.zeros(0, np.int32)}, "rows_refused", "at least one"),
-        ({"scheme": "rot13"}, "key_refused", "scheme='rot13' is unknown; use one of: paillier"),
+        ({"scheme": "rot13"}, "scheme_refused", "scheme='rot13' is unknown; use one of: paillier"),
         ({"scheme": "paillier"}, "key_refused", ""),
         ({"public_key": b"\0" * 40}, "key_refused", ""),
         ({"cells": 3}, "widths_refused", "3 cells of 60 bits exceed the plaintext's 126 bits"),
@@ -303,7 +304,7 @@ def test_question_refusals(request_, code, text):
     talk = Conversation().loaded()
     assert_refused(talk.ask(request_), code, text)
     assert talk.answerer.state == "loading"
-    assert talk.table.budget.spent.node_histograms == 0
+    assert talk.table.budget.spent.node_histograms == 1  # the set-up
     assert isinstance(talk.ask(histograms_of()), Histograms)
 
 
@@ -395,7 +396,7 @@ def test_division_refusals(request_, code, text):
     assert isinstance(talk.ask(histograms_of(features=(0, 2))), Histograms)
     assert_refused(talk.ask(request_), code, text)
     assert isinstance(talk.ask(divide()), Division)
-    assert talk.ask(Finish(model_id=MODEL)) == Ack()
+    assert isinstance(talk.ask(Finish(model_id=MODEL)), Finished)
     assert len(talk.table.store.load(MODEL).splits) == 1
 
 
@@ -427,7 +428,7 @@ def test_divisions_are_carried_out_all_or_none():
     both = talk.ask(divide((1, 2), (1, 1), (0, 0), (0, 0)))
     bits = np.unpackbits(both.goes_left, count=N, bitorder="little")
     assert bits.tolist() == [1, 0] * 6
-    assert talk.ask(Finish(model_id=MODEL)) == Ack()
+    assert isinstance(talk.ask(Finish(model_id=MODEL)), Finished)
     assert [s.feature for s in talk.table.store.load(MODEL).splits] == [1, 1]
 
 
@@ -437,7 +438,7 @@ def test_divisions_are_carried_out_all_or_none():
 def finished(**options):
     talk = Conversation(**options).growing()
     assert isinstance(talk.ask(divide()), Division)
-    assert talk.ask(Finish(model_id=MODEL)) == Ack()
+    assert isinstance(talk.ask(Finish(model_id=MODEL)), Finished)
     return talk
 
 
@@ -491,14 +492,16 @@ def test_a_model_id_is_no_path(tmp_path, model_id):
 
 
 def test_the_budget_of_histograms_counts_over_sessions():
-    policy = Policy(max_node_histograms=2)
+    policy = Policy(max_node_histograms=5)  # two set-ups and two roots, and one more set-up
     table = feature_table("bureau", TABLE, policy=policy)
     Conversation(table).growing()
     talk = Conversation(table).growing()
-    assert table.budget.spent.node_histograms == 2
+    assert table.budget.spent.node_histograms == 4
+    last = Conversation(table).loaded()
     spent = talk.ask(histograms_of((1, 2), (0,), PAIR))
-    assert_refused(spent, "budget_spent", "budget of 2 node histograms is spent")
-    assert_refused(Conversation(table).loaded().ask(histograms_of()), "budget_spent", "of 2")
+    assert_refused(spent, "budget_spent", "budget of 5 node histograms is spent")
+    assert_refused(last.ask(histograms_of()), "budget_spent", "of 5")
+    assert_refused(Conversation(table).matched().ask(setup()), "budget_spent", "of 5")
     # the refusal has shown nothing: the root can still be divided
     assert isinstance(talk.ask(divide()), Division)
 
@@ -516,8 +519,8 @@ def test_the_budget_of_scored_rows_counts_over_sessions():
 def test_a_data_set_served_again_keeps_what_was_spent():
     policy = Policy(max_node_histograms=10)
     budget = Budget(policy, Spending(node_histograms=10))
-    talk = Conversation(feature_table("bureau", TABLE, policy=policy, budget=budget)).loaded()
-    assert_refused(talk.ask(histograms_of()), "budget_spent", "of 10")
+    talk = Conversation(feature_table("bureau", TABLE, policy=policy, budget=budget)).matched()
+    assert_refused(talk.ask(setup()), "budget_spent", "of 10")
 
 
 @pytest.mark.parametrize(
@@ -684,7 +687,7 @@ def test_refusals_change_nothing(grow_policy, subsample):
             for request, reply in party.messages(TRAINER)
             if isinstance(request, HistogramsOf) and isinstance(reply, Histograms)
         ]
-        assert party.budget.spent.node_histograms == sum(asked)
+        assert party.budget.spent.node_histograms == sum(asked) + 1
 
 
 def test_a_tree_drops_nodes_that_others_parted():

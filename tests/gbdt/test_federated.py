@@ -110,7 +110,7 @@ def test_many_blocks_of_gradients(monkeypatch):
 
 
 def test_prediction_in_many_chunks(monkeypatch):
-    monkeypatch.setattr("secureboost.gbdt.label.ROUTE_BYTES", 5)
+    monkeypatch.setattr("secureboost.gbdt.scoring.ROUTE_BYTES", 5)
     federation = Federation(random_table(5, 150, KINDS), (2, 2, 1))
     federation.check(n_estimators=2, scheme="plain")
 

@@ -189,7 +189,7 @@ def test_paillier_cells_changed(lie):
 )
 def test_absurd_bins(n_bins):
     liar = Liar(Ready, lambda reply, _: replace(reply, n_bins=np.array(n_bins, np.int32)))
-    assert "its columns have bins outside 1..8, or none" in lied_to(liar)
+    assert f"says that it has {len(n_bins)} columns" in lied_to(liar)
 
 
 @pytest.mark.parametrize("n_bins", [[7, 5], [8, 5, 1]], ids=lambda n_bins: str(n_bins))

@@ -18,7 +18,7 @@ from parties.grpc_server import listen
 from parties.grpc_transport import dial
 from parties.link import Link, serve_link
 from secureboost._version import __version__
-from secureboost.gbdt.feature import FeatureTable
+from secureboost.gbdt.feature_table import FeatureTable
 from secureboost.party import RemoteParty, feature_table
 from secureboost.tables import read_table
 from secureboost.trainers import get_trainer

@@ -1,0 +1,267 @@
+"""`secureboost simulate`: what it writes, what it prints, and what a run that fails leaves."""
+
+import json
+import os
+import pty
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+from support.cli import run
+from support.companies import two_tables
+
+from secureboost.api import SecureBoostClassifier
+
+RESULTS = {"label.json", "bureau.json", "metrics.json", "scores.csv", "report.html", "log.jsonl"}
+
+
+@pytest.fixture(scope="module")
+def tables(tmp_path_factory):
+    """Partly overlapping tables in different orders; ids 10 to 79 are common."""
+    folder = tmp_path_factory.mktemp("tables")
+    lender, bureau = two_tables(90)
+    lender.iloc[:80].to_csv(folder / "lender.csv")
+    bureau.iloc[:9:-1].to_csv(folder / "bureau.csv")
+    return folder
+
+
+def options(tables, out, *settings, scheme="plain"):
+    chosen = ("n_estimators=2", "max_depth=2", "max_bin=8", f"scheme={scheme}", *settings)
+    return [
+        *("simulate", "--label", tables / "lender.csv", "--target", "bad", "--id", "id"),
+        *("--party", f"bureau={tables / 'bureau.csv'}", "--out", out),
+        *(word for setting in chosen for word in ("--set", setting)),
+    ]
+
+
+def simulate(tables, out, *settings, more=(), **how):
+    return run(*options(tables, out, *settings, **how), *more)
+
+
+def left(out):
+    return {path.name for path in out.rglob("*") if path.is_file()}
+
+
+def events(out):
+    return [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
+
+
+def test_a_run_joins_by_id_and_writes_everything(tables, tmp_path):
+    done = simulate(tables, tmp_path)
+    assert done.exit_code == 0
+    assert "rows: label party 80, bureau 80; common 70" in done.stderr
+    assert [word for word in ("train", "test") if word in done.stdout] == ["train", "test"]
+    assert left(tmp_path) == RESULTS
+    scores = pd.read_csv(tmp_path / "scores.csv")
+    assert list(scores.columns) == ["id", "fold", "score"]
+    assert list(scores["id"]) == [f"C{number:05d}" for number in range(10, 80)]
+    assert scores["fold"].value_counts().to_dict() == {"train": 56, "test": 14}
+    metrics = json.loads((tmp_path / "metrics.json").read_text())
+    assert metrics["folds"]["test"]["rows"] == 14
+    assert metrics["folds"]["train"]["auc"] > 0.8
+    assert os.stat(tmp_path / "scores.csv").st_mode & 0o077 == 0
+
+
+def test_the_log_tells_events_and_no_values(tables, tmp_path):
+    simulate(tables, tmp_path)
+    assert [event["event"] for event in events(tmp_path)] == [
+        "begin", "tree", "tree", "trained", "written", "end",
+    ]  # fmt: skip
+    text = (tmp_path / "log.jsonl").read_text()
+    for private in ("C000", "income", "late", "threshold"):
+        assert private not in text
+
+
+def test_2048_bits_give_what_no_encryption_gives(tables, tmp_path):
+    for scheme in ("plain", "paillier"):
+        out = tmp_path / scheme
+        assert simulate(tables, out, "n_estimators=1", scheme=scheme).exit_code == 0
+    one, other = (pd.read_csv(tmp_path / scheme / "scores.csv") for scheme in ("plain", "paillier"))
+    pd.testing.assert_frame_equal(one, other, check_exact=True)
+
+
+def test_a_model_scores_what_simulate_scored(tables, tmp_path):
+    simulate(tables, tmp_path, "test_size=0")
+    done = run(
+        *("predict", tmp_path / "model", "--data", tables / "lender.csv", "--id", "id"),
+        *("--party", f"bureau={tables / 'bureau.csv'}"),
+    )
+    assert done.exit_code == 4
+    assert "its table lacks 10 of the 80 rows asked for" in done.stderr
+    common = pd.read_csv(tables / "lender.csv", dtype={"id": str}).iloc[10:].sample(frac=1)
+    common.rename(columns={"bad": "unused"}).to_csv(tmp_path / "new.csv", index=False)
+    done = run(
+        *("predict", tmp_path / "model", "--data", tmp_path / "new.csv", "--id", "id"),
+        *("--party", f"bureau={tables / 'bureau.csv'}", "--out", tmp_path / "new-scores.csv"),
+    )
+    assert done.exit_code == 0
+    expected = pd.read_csv(tmp_path / "scores.csv").set_index("id")["score"]
+    got = pd.read_csv(tmp_path / "new-scores.csv").set_index("id")["score"]
+    assert (got == expected[got.index]).all()
+
+
+@pytest.mark.parametrize(
+    ("setting", "code", "message"),
+    [
+        ("max_dept=3", 3, "max_dept: there is no such setting. Did you mean 'max_depth'?"),
+        ("testsize=0.3", 3, "testsize: there is no such setting. Did you mean 'test_size'?"),
+        ("max_depth=-1", 3, "max_depth=-1 must be at least 0"),
+        ("max_depth=deep", 3, "max_depth='deep' is not an integer"),
+        ("max_bin=256", 3, "max_bin=256 must be 2 to 255"),
+        ("subsample=0", 3, "subsample=0 must be above 0 and at most 1"),
+        ("base_score=2", 3, "base_score=2: binary:logistic takes a probability"),
+        ("grow_policy=x", 3, "grow_policy='x' is not one of depthwise, lossguide"),
+        ("importance_type=x", 3, "importance_type='x' is not one of gain"),
+        ("n_jobs=0", 3, "n_jobs=0 is not a whole number other than 0"),
+        ("key_bits=many", 3, "key_bits='many' is not a whole number"),
+        ("scheme=rsa", 3, "scheme='rsa' is unknown; use one of: paillier, plain"),
+        ("test_size=1.5", 3, "test_size: 1.5 cannot be used: Expected 'float' < 1.0"),
+        ("test_size=some", 3, "test_size: 'some' cannot be used"),
+        ("seed=-1", 3, "seed: -1 cannot be used: Expected 'int' >= 0"),
+        ("max_depth", 3, "--set 'max_depth' is not of the form name=value"),
+    ],
+)
+def test_settings_are_checked_before_anything_is_read_or_written(
+    tables, tmp_path, setting, code, message
+):
+    done = simulate(tables, tmp_path / "out", setting)
+    assert (done.exit_code, done.stdout) == (code, "")
+    assert done.stderr.splitlines()[1].startswith(message)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_key_that_is_too_small_is_refused_before_anything_is_written(tables, tmp_path):
+    done = simulate(tables, tmp_path / "out", "key_bits=1024", scheme="paillier")
+    assert done.exit_code == 8
+    assert "key_bits=1024 is insecure: at least 2048 are needed" in done.stderr
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ("bureau", "--party: 'bureau' is not of the form NAME=FILE"),
+        ("label=b.csv", "--party: 'label' cannot name a feature party"),
+        ("bureau=b.csv", "--party: 'bureau' is given twice"),
+    ],
+)
+def test_party_options_are_checked(tables, tmp_path, option, message):
+    done = simulate(tables, tmp_path / "out", more=("--party", option))
+    assert done.exit_code == 3
+    assert message in done.stderr
+
+
+def test_out_must_be_a_folder_that_can_be_made(tables, tmp_path):
+    (tmp_path / "file").write_text("")
+    done = simulate(tables, tmp_path / "file")
+    assert (done.exit_code, "is a file; a run needs a folder" in done.stderr) == (3, True)
+    done = simulate(tables, tmp_path / "file" / "out")
+    assert (done.exit_code, "cannot be made: Not a directory" in done.stderr) == (3, True)
+
+
+def test_a_folder_with_results_needs_force_and_then_holds_one_run(tables, tmp_path):
+    simulate(tables, tmp_path)
+    (tmp_path / "model" / "telco.json").write_text("of another run")
+    done = simulate(tables, tmp_path)
+    assert done.exit_code == 3
+    assert "is not empty; name another folder, or --force" in done.stderr
+    assert simulate(tables, tmp_path, more=("--force",)).exit_code == 0
+    assert left(tmp_path) == RESULTS
+    assert [event["event"] for event in events(tmp_path)].count("end") == 2
+
+
+def test_a_run_that_fails_leaves_its_log_and_can_be_repeated(tables, tmp_path):
+    done = simulate(tables, tmp_path, "test_size=0.001")
+    assert done.exit_code == 4
+    assert "70 rows are too few to hold out 0.001 of them" in done.stderr
+    assert left(tmp_path) == {"log.jsonl"}
+    assert [event["event"] for event in events(tmp_path)] == ["begin", "failed"]
+    assert events(tmp_path)[1]["error"] == "DataError"
+    assert simulate(tables, tmp_path).exit_code == 0
+
+
+def test_an_interrupted_run_leaves_its_log(tables, tmp_path, monkeypatch):
+    def interrupt(*_args, **_kwargs):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("secureboost.gbdt.booster._add_leaves", interrupt)
+    done = simulate(tables, tmp_path)
+    assert done.exit_code == 130
+    assert done.stderr.splitlines()[-2] == "Stopped"
+    assert left(tmp_path) == {"log.jsonl"}
+    assert events(tmp_path)[-1]["event"] == "stopped"
+
+
+def test_an_internal_error_says_where_but_not_what(tables, tmp_path, monkeypatch):
+    def fail(*_args, **_kwargs):
+        raise ZeroDivisionError("a value")
+
+    monkeypatch.setattr("secureboost.gbdt.booster._add_leaves", fail)
+    done = simulate(tables, tmp_path)
+    assert done.exit_code == 1
+    assert "Traceback" not in done.output
+    event = events(tmp_path)[-1]
+    assert event["error"] == "ZeroDivisionError"
+    assert event["where"].startswith("test_simulate.py:")
+    assert " < booster.py:" in event["where"]
+    assert "a value" not in (tmp_path / "log.jsonl").read_text()
+
+
+def test_a_scoring_that_fails_does_not_cost_the_model(tables, tmp_path, monkeypatch):
+    def fail(*_args, **_kwargs):
+        raise ConnectionResetError("bureau has gone")
+
+    monkeypatch.setattr(SecureBoostClassifier, "predict_proba", fail)
+    done = simulate(tables, tmp_path)
+    assert done.exit_code == 5
+    assert f"The model is trained and lies in {tmp_path / 'model'}; `secureboost predict`" in (
+        done.stderr
+    )
+    assert left(tmp_path) == {"label.json", "bureau.json", "log.jsonl"}
+
+
+def test_positions_are_those_of_the_file_and_not_of_the_joined_rows(tables, tmp_path):
+    bureau = pd.read_csv(tables / "bureau.csv")
+    bureau.loc[30, "late"] = np.inf
+    lender = pd.read_csv(tables / "lender.csv")
+    bureau.to_csv(tmp_path / "bureau.csv", index=False)
+    lender.to_csv(tmp_path / "lender.csv", index=False)
+    done = simulate(tmp_path, tmp_path / "out")
+    assert done.exit_code == 4
+    assert "bureau.csv: column 'late' is infinite" in done.stderr
+    assert "in 1 row (data row 31). Clip such values" in done.stderr
+
+
+def test_a_terminal_of_80_columns_shows_a_bar_from_the_first_tree_on(tables, tmp_path):
+    master, slave = pty.openpty()
+    with subprocess.Popen(
+        [sys.executable, "-m", "secureboost", *map(str, options(tables, tmp_path))],
+        stdout=subprocess.PIPE,
+        stderr=slave,
+        env=os.environ | {"COLUMNS": "80", "TERM": "xterm", "NO_COLOR": "1"},
+    ) as process:
+        os.close(slave)
+        text = read_all(master)
+        assert process.wait(60) == 0
+        assert "\x1b" not in process.stdout.read().decode()
+    os.close(master)
+    assert "0 of 2 trees" in text
+    assert "time left unknown" in text
+    assert "2 of 2 trees" in text
+    assert "\x1b[3" not in text  # no colours
+    assert text.count("\x1b[?25l") == text.count("\x1b[?25h") == 1  # the cursor is back
+
+
+def read_all(descriptor):
+    """Read a terminal until the other side has closed it."""
+    text = b""
+    while True:
+        try:
+            chunk = os.read(descriptor, 4096)
+        except OSError:  # Linux: the other side is closed
+            return text.decode()
+        if not chunk:
+            return text.decode()
+        text += chunk

@@ -1,0 +1,202 @@
+"""Two companies' processes under 2048-bit Paillier and mutual TLS, and how each of them ends."""
+
+import json
+import signal
+import socket
+
+import pandas as pd
+import pytest
+from support.cli import run
+from support.companies import Process, make_companies, sets, two_tables
+
+from parties.certificates import create_certificate
+
+LONG = ("model.n_estimators=1000",)
+
+
+@pytest.fixture
+def companies(tmp_path):
+    return make_companies(tmp_path)
+
+
+def address(served):
+    """The setting with which the lender finds this process."""
+    port = served.wait_line(r"listening on 127\.0\.0\.1:(\d+)$")[1]
+    return f"party.bureau.address='127.0.0.1:{port}'"
+
+
+def train(companies, *settings, more=()):
+    """Train in this process, which saves the start of another."""
+    return run("train", companies.train_toml, *sets(settings), *more)
+
+
+def predict(companies, *settings):
+    model = companies.out / "model"
+    return run("predict", model, "--config", companies.train_toml, *sets(settings))
+
+
+def last_event(companies):
+    return json.loads((companies.out / "log.jsonl").read_text().splitlines()[-1])
+
+
+def test_train_and_predict_and_end_by_sigterm(companies):
+    with companies.serve() as served:
+        where = address(served)
+        with companies.train(where) as trained:
+            assert trained.end() == 0, trained.text
+        assert "1 of 2 trees" in trained.text
+        assert "Traceback" not in trained.text
+        scores = pd.read_csv(companies.out / "scores.csv", dtype={"id": str})
+        again = predict(companies, where)
+        assert again.exit_code == 0
+        lines = [line.split(",") for line in again.stdout.splitlines()]
+        assert lines[0] == ["id", "fold", "score"]
+        assert [line[0] for line in lines[1:]] == list(scores["id"])
+        assert [float(line[2]) for line in lines[1:]] == list(scores["score"])
+        assert served.end(signal.SIGTERM, within=5) == 0
+    assert companies.left() == {
+        "model", "label.json", "metrics.json", "scores.csv", "report.html", "log.jsonl",
+    }  # fmt: skip
+    halves = {path.stem for path in (companies.bureau / "models").iterdir()}
+    assert halves == {
+        "budget",
+        json.loads((companies.out / "metrics.json").read_text())["model_id"],
+    }
+    for line in ("lender is connected", "training begins: 48 rows", "tree 2 of 2", "training ends",
+                 "lender has finished", "stopped by SIGTERM"):  # fmt: skip
+        assert line in served.text
+
+
+@pytest.mark.parametrize(
+    ("number", "code", "title"),
+    [(signal.SIGINT, 130, "Stopped"), (signal.SIGTERM, 143, "Stopped by SIGTERM")],
+)
+def test_a_label_party_that_is_stopped_releases_the_other_for_the_next(
+    companies, number, code, title
+):
+    with companies.serve() as served:
+        where = address(served)
+        with companies.train(where, *LONG) as trained:
+            trained.wait_line("1 of 1000 trees")
+            busy = train(companies, where, f"out='{companies.folder / 'other'}'")
+            assert busy.exit_code == 6
+            assert "bureau: refused (busy): another session is under way; try later" in busy.stderr
+            assert trained.end(number, within=5) == code
+        assert title in trained.text.splitlines()
+        assert "Traceback" not in trained.text
+        assert companies.left() == {"log.jsonl"}
+        assert last_event(companies)["event"] == "stopped"
+        served.wait_line("the session ended early")
+        assert train(companies, where, "model.n_estimators=1").exit_code == 0
+        assert "lender: turned away, a session is under way" in served.text
+
+
+def test_a_label_party_that_is_killed_releases_the_other(companies):
+    with companies.serve() as served:
+        with companies.train(address(served), *LONG) as trained:
+            trained.wait_line("1 of 1000 trees")
+            assert trained.end(signal.SIGKILL) == -signal.SIGKILL
+        served.wait_line("the session ended early: lender: the connection was lost")
+        assert companies.left() == {"log.jsonl"}
+
+
+@pytest.mark.parametrize(
+    ("number", "code"),
+    [(signal.SIGINT, 130), (signal.SIGTERM, 0), (signal.SIGKILL, -signal.SIGKILL)],
+)
+def test_a_feature_party_that_ends_in_mid_training(companies, number, code):
+    with companies.serve() as served:
+        with companies.train(address(served), *LONG) as trained:
+            trained.wait_line("1 of 1000 trees")
+            assert served.end(number, within=5) == code
+            assert trained.end(within=10) == 5
+        assert "Traceback" not in served.text + trained.text
+        assert "bureau: the connection was lost" in trained.text
+        assert companies.left() == {"log.jsonl"}
+        assert last_event(companies)["error"] == "PeerUnreachableError"
+
+
+def test_the_feature_party_dials_and_serves_once(companies):
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    text = companies.serve_toml.read_text().replace(
+        'listen = "127.0.0.1:0"', f"dial = '127.0.0.1:{port}'"
+    )
+    companies.serve_toml.write_text(text)
+    way = f"party.bureau={{listen='127.0.0.1:{port}', certificate='../bureau/bureau.crt'}}"
+    with companies.serve(once=True) as served:
+        served.wait_line("dialling")
+        done = train(companies, way)
+        assert done.exit_code == 0, done.stderr
+        assert f"waiting for bureau to dial 127.0.0.1:{port}, for up to 60 s" in done.stderr
+        assert served.end() == 0
+    assert "training ends" in served.text
+    assert "Traceback" not in served.text
+
+
+def test_serve_once_ends_after_the_scoring_or_with_the_error_of_a_session(companies):
+    with companies.serve(once=True) as served:
+        assert train(companies, address(served)).exit_code == 0
+        with companies.serve("policy.min_child_samples=5", once=True) as strict:
+            refused = train(companies, address(strict), more=("--force",))
+            assert refused.exit_code == 6
+            assert (
+                "(policy): min_child_samples=1 is below this party's floor of 5" in refused.stderr
+            )
+            assert strict.end() == 5
+        assert served.end() == 0
+    assert served.text.count("lender has finished") == 2
+
+
+def test_tables_that_do_not_match_are_refused(companies):
+    _, bureau = two_tables(60)
+    bureau.iloc[::-1].to_csv(companies.bureau / "reversed.csv")
+    bureau.iloc[1:].to_csv(companies.bureau / "short.csv")
+    for file, reason in (
+        ("reversed.csv", "both sides bring 60 rows, but not the same ids in the same order."),
+        ("short.csv", "the label party brings 60 rows, this party 59. Both sides must bring"),
+    ):
+        with companies.serve(f"data.file='{file}'") as served:
+            done = train(companies, address(served))
+            assert done.exit_code == 6
+            assert f"bureau: refused (rows_differ): {reason}" in done.stderr
+            served.wait_line("refused with rows_differ")
+        assert companies.left() == {"log.jsonl"}
+
+
+def test_a_table_that_changed_since_training_is_refused(companies):
+    with companies.serve() as served:
+        assert train(companies, address(served), "model.n_estimators=1").exit_code == 0
+    _, bureau = two_tables(60)
+    bureau.rename(columns={"late": "later"}).to_csv(companies.bureau / "renamed.csv")
+    with companies.serve("data.file='renamed.csv'") as served:
+        done = predict(companies, address(served))
+        assert (done.exit_code, done.stdout) == (6, "")
+        assert "this party's table has other columns than the model's" in done.stderr
+
+
+def test_certificates_that_are_not_pinned(companies):
+    for name in ("bureau", "lender"):
+        create_certificate(name, companies.folder / f"{name}.crt", companies.folder / f"{name}.key")
+    with companies.serve() as served:
+        where = address(served)
+        done = train(companies, where, "party.bureau.certificate='../bureau.crt'")
+        assert done.exit_code == 5
+        assert "presents another certificate than the pinned one. Expected" in done.stderr
+        done = train(companies, where, "tls.certificate='../lender.crt'", "tls.key='../lender.key'")
+        assert done.exit_code == 5
+        assert "did not accept this side's certificate" in done.stderr
+        assert "the other side must pin that certificate" in done.stderr
+        assert companies.left() == {"log.jsonl"}
+        assert train(companies, where, "model.n_estimators=1").exit_code == 0
+
+
+def test_ctrl_c_while_waiting(companies):
+    with companies.serve() as served:
+        address(served)
+        assert served.end(signal.SIGINT, within=5) == 130
+    assert served.text.splitlines()[-1].endswith("stopped by Ctrl-C")
+    with Process("train", companies.train_toml) as trained:
+        trained.wait_line("dialling bureau at 127.0.0.1:1")
+        assert trained.end(signal.SIGINT, within=5) == 130
+    assert "Stopped" in trained.text.splitlines()
