@@ -4,34 +4,24 @@
 ``L_p(a**(p-1) mod p**2) / L_p((1+n)**(p-1) mod p**2)`` with ``L_p(x) = (x - 1) / p`` (Paillier
 1999, section 7); the divisor is ``-q mod p``.
 
-*Encryption.* An encryption of m is ``rho * (1 + m * n)`` where ``rho = r**n`` is uniform in the
-group of n-th residues modulo ``n**2``. That group is the product of the n-th residues modulo
-``p**2`` and modulo ``q**2``, which are cyclic of order ``p - 1`` and ``q - 1`` because
-``gcd(n, phi(n)) = 1``. So, with generators of both, two independent exponents uniform modulo
-``p - 1`` and ``q - 1`` give *exactly* the textbook law, at the price of a few hundred products
-from tables.
-
-Keys made elsewhere have no known generators. They use that ``a = r**n mod n`` is a bijection of r:
-``a`` uniform among the units and ``t = m - Dec(a)`` is the textbook law too, at the price of one
-decryption.
+*Encryption* adds the message to the t of a fresh encryption of zero (`crypto.paillier_zeros`).
 
 Nothing here runs in constant time.
 """
 
-import secrets
-from threading import Lock
-
 import gmpy2
-from gmpy2 import mpz
 
-from crypto import wide
+from crypto import modular, wide
 from crypto.errors import KeyFormatError, PlaintextError
-from crypto.kernels import FixedBase, engine
-from crypto.paillier_public import PaillierPublicKey, join_pairs
+from crypto.kernels import engine
+from crypto.paillier_half import Half
+from crypto.paillier_public import PaillierPublicKey
+from crypto.paillier_zeros import DecryptionZeros, ShortExponentZeros, TableZeros, Zeros
+from crypto.pool import Pool, drawn_or_pooled
 from crypto.primes import KnownPrime, is_prime
-from crypto.residues import to_pairs
 from crypto.scheme import Ciphertexts, Plaintexts
 from crypto.secrecy import GuardedPrivateKey
+from crypto.wide import Words
 
 
 class PaillierPrivateKey(GuardedPrivateKey):
@@ -41,6 +31,10 @@ class PaillierPrivateKey(GuardedPrivateKey):
     ----------
     p, q : KnownPrime
         With primitive roots encryption uses tables.
+    short_exponent_djn : bool
+        Encrypt with short exponents, some three times as fast, under the additional assumption
+        stated at `crypto.paillier_zeros.ShortExponentZeros`. By default the law of the ciphertexts
+        is exactly the textbook's.
 
     Raises
     ------
@@ -50,121 +44,80 @@ class PaillierPrivateKey(GuardedPrivateKey):
 
     public_key: PaillierPublicKey
 
-    def __init__(self, p: KnownPrime, q: KnownPrime) -> None:
+    def __init__(self, p: KnownPrime, q: KnownPrime, *, short_exponent_djn: bool = False) -> None:
         check_primes(p.value, q.value)
         self.p, self.q = p, q
+        self.short_exponent_djn = short_exponent_djn
         self.public_key = PaillierPublicKey(p.value * q.value)
-        self._half_p = _Half(mpz(p.value), mpz(q.value))
-        self._half_q = _Half(mpz(q.value), mpz(p.value))
-        self._q_inverse = gmpy2.invert(mpz(q.value), mpz(p.value))
-        self._q_square_inverse = gmpy2.invert(mpz(q.value) ** 2, mpz(p.value) ** 2)
-        self._tables: tuple[FixedBase, FixedBase] | None = None
-        self._tables_lock = Lock()
+        self._halves = Half(p, q.value), Half(q, p.value)
+        self._crt = engine().crt(p.value, q.value)
+        self._zeros = self._law()
+        self._pool: Pool | None = None
+
+    def with_short_exponent_djn(self) -> "PaillierPrivateKey":
+        """Return the same key with short exponents; see the class."""
+        return PaillierPrivateKey(self.p, self.q, short_exponent_djn=True)
 
     def encrypt(self, plaintexts: Plaintexts, *, n_jobs: int = 1) -> Ciphertexts:
-        """Encrypt with fresh randomness for each number; the law is exactly the textbook's."""
+        """Encrypt with fresh randomness for each number, from the pool as far as it goes."""
         bits = self.public_key.plaintext_bits
         position = wide.first_outside(plaintexts, bits)
         if position is not None:
             raise PlaintextError(
                 f"plaintext {position} does not lie within +-2**{bits}; use a longer key", position
             )
-        low, high = self._zeros(len(plaintexts), n_jobs)
-        n = mpz(self.public_key.n)
-        messages = wide.to_integers(plaintexts, signed=True)
-        high = [(t + message) % n for t, message in zip(high, messages, strict=True)]
-        return join_pairs(low, high, self.public_key.words)
+        ciphertexts = drawn_or_pooled(
+            self._pool, lambda count: self._zeros.draw(count, n_jobs), len(plaintexts)
+        )
+        t = ciphertexts[:, self.public_key.words :]
+        t[:] = modular.add_signed(t, plaintexts, self.public_key.n)
+        return ciphertexts
 
     def decrypt(self, ciphertexts: Ciphertexts, *, n_jobs: int = 1) -> Plaintexts:
         """Decrypt to centred residues; see `PrivateKey.decrypt`."""
         public = self.public_key
-        public.check(ciphertexts)
-        n = mpz(public.n)
-        low = wide.to_mpz(ciphertexts[:, : public.words])
-        high = wide.to_mpz(ciphertexts[:, public.words :])
-        messages = [
-            (logarithm + t) % n
-            for logarithm, t in zip(self._logarithms(low, n_jobs), high, strict=True)
-        ]
-        half = n >> 1
-        return wide.from_integers(
-            [message - n if message > half else message for message in messages],
-            public.words,
-            signed=True,
-        )
+        public.check(ciphertexts, n_jobs=n_jobs)
+        low, t = ciphertexts[:, : public.words], ciphertexts[:, public.words :]
+        logarithms = [half.logarithms(low, 1, n_jobs) for half in self._halves]
+        return modular.add_centred(self._crt.join(*logarithms, n_jobs=n_jobs), t, public.n)
 
     def prepare(self) -> None:
         """Build the encryption tables now rather than at the first `encrypt`."""
-        with self._tables_lock:
-            if self._tables is None and self.p.primitive_root and self.q.primitive_root:
-                self._tables = (
-                    self._half_p.residue_table(self.p.primitive_root),
-                    self._half_q.residue_table(self.q.primitive_root),
-                )
+        self._zeros.prepare()
 
-    def _zeros(self, count: int, n_jobs: int) -> tuple[list[mpz], list[mpz]]:
-        """Return fresh encryptions of zero, as ``a`` and ``t``."""
-        self.prepare()
-        n = mpz(self.public_key.n)
-        if self._tables is None:
-            low = [mpz(self.public_key.random_unit()) for _ in range(count)]
-            return low, [-logarithm % n for logarithm in self._logarithms(low, n_jobs)]
-        modulo_p, modulo_q = (
-            half.random_residues(table, count, n_jobs)
-            for half, table in zip((self._half_p, self._half_q), self._tables, strict=True)
-        )
-        p_square, q_square = self._half_p.square, self._half_q.square
-        inverse = self._q_square_inverse
-        return to_pairs(
-            [
-                y + (x - y) * inverse % p_square * q_square
-                for x, y in zip(modulo_p, modulo_q, strict=True)
-            ],
-            n,
-        )
+    def start_pool(self, capacity: int) -> Pool:
+        """Make encryptions of zero ahead, in a thread at the lowest priority.
 
-    def _logarithms(self, low: list[mpz], n_jobs: int) -> list[mpz]:
-        """Decrypt numbers below n."""
-        p, q, inverse = self._half_p.prime, self._half_q.prime, self._q_inverse
-        return [
-            y + (x - y) * inverse % p * q
-            for x, y in zip(
-                self._half_p.logarithms(low, n_jobs),
-                self._half_q.logarithms(low, n_jobs),
-                strict=True,
-            )
-        ]
+        Parameters
+        ----------
+        capacity : int
+            Most held at a time, ``8 * public_key.ciphertext_words`` bytes each.
 
+        Returns
+        -------
+        Pool
+            For waiting and watching; `encrypt` draws from it by itself.
+        """
+        self.stop_pool()
+        self._pool = Pool(self._draw_ahead, capacity)
+        self._pool.start()
+        return self._pool
 
-class _Half:
-    """Arithmetic modulo the square of one of the two primes."""
+    def stop_pool(self) -> None:
+        """End the thread and forget what it made; does nothing if there is none."""
+        if self._pool is not None:
+            self._pool.stop()
+            self._pool = None
 
-    def __init__(self, prime: mpz, other: mpz) -> None:
-        self.prime = prime
-        self.square = prime * prime
-        self._words = wide.words_for(prime.bit_length())
-        self._modulus = engine().modulus(int(prime))
-        # 1 / L((1 + n)**(prime - 1)), since (1 + n)**(prime - 1) = 1 - n modulo the square
-        self._scale = gmpy2.invert(-other, prime)
+    def _draw_ahead(self, count: int) -> Words:
+        return self._zeros.draw(count, 1)
 
-    def logarithms(self, numbers: list[mpz], n_jobs: int) -> list[mpz]:
-        """Decrypt modulo the prime."""
-        bases = wide.from_integers([number % self.square for number in numbers], 2 * self._words)
-        powers = wide.to_mpz(self._modulus.powers(bases, int(self.prime) - 1, n_jobs=n_jobs))
-        return [(power - 1) // self.prime * self._scale % self.prime for power in powers]
-
-    def residue_table(self, primitive_root: int) -> FixedBase:
-        """Tabulate a generator of the n-th residues, a group of order ``prime - 1``."""
-        generator = gmpy2.powmod(primitive_root, self.prime, self.square)
-        return self._modulus.fixed_base(int(generator), self.prime.bit_length())
-
-    def random_residues(self, table: FixedBase, count: int, n_jobs: int) -> list[mpz]:
-        """Draw uniform n-th residues; `secrets.randbelow` samples by rejection."""
-        order = int(self.prime) - 1
-        exponents = wide.from_integers(
-            [secrets.randbelow(order) for _ in range(count)], self._words
-        )
-        return wide.to_mpz(table.powers(exponents, n_jobs=n_jobs))
+    def _law(self) -> Zeros:
+        if self.short_exponent_djn:
+            return ShortExponentZeros(self.public_key, self._halves, self._crt)
+        if self.p.primitive_root and self.q.primitive_root:
+            return TableZeros(self._halves, self._crt)
+        return DecryptionZeros(self.public_key, self._halves, self._crt)
 
 
 def check_primes(p: int, q: int) -> None:

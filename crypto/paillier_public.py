@@ -5,8 +5,8 @@ A ciphertext ``c`` modulo ``n**2`` travels as the pair ``[a | t]`` with ``c = a 
 """
 
 import hashlib
-import secrets
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from typing import ClassVar
 
@@ -14,13 +14,15 @@ import gmpy2
 import numpy as np
 from gmpy2 import mpz
 
-from crypto import wide
+from crypto import sampling, wide
 from crypto.errors import CapacityError, CiphertextError
 from crypto.kernels import SquareModulus, engine
 from crypto.modulus import encode_modulus
-from crypto.residues import from_pairs, to_pairs
+from crypto.pool import Pool, drawn_or_pooled
+from crypto.residues import from_pairs, words_to_pairs
 from crypto.scheme import Ciphertexts, PublicKey, RowIndices
 from crypto.segments import check_segments
+from crypto.wide import Words
 
 
 class PaillierPublicKey(PublicKey):
@@ -40,6 +42,10 @@ class PaillierPublicKey(PublicKey):
         self.plaintext_bits = self.key_bits - 2
         self.words = wide.words_for(self.key_bits)
         self.ciphertext_words = 2 * self.words
+        self._pool: Pool | None = None
+
+    def __reduce__(self) -> tuple[type["PaillierPublicKey"], tuple[int]]:
+        return PaillierPublicKey, (self.n,)  # and never the pool
 
     @cached_property
     def modulus(self) -> SquareModulus:
@@ -58,7 +64,7 @@ class PaillierPublicKey(PublicKey):
         """Encode the key for a peer."""
         return encode_modulus(self.scheme, self.n)
 
-    def check(self, ciphertexts: Ciphertexts) -> None:
+    def check(self, ciphertexts: Ciphertexts, *, n_jobs: int = 1) -> None:
         """Validate ciphertexts: width, ``0 < a < n``, ``0 <= t < n``, and every ``a`` a unit."""
         check_width(ciphertexts, self.ciphertext_words)
         low, high = ciphertexts[:, : self.words], ciphertexts[:, self.words :]
@@ -70,20 +76,24 @@ class PaillierPublicKey(PublicKey):
                     "another key or damaged",
                     position,
                 )
-        zero = ~low.any(axis=1)
-        if zero.any():
-            position = int(zero.argmax())
-            raise CiphertextError(f"ciphertext {position}: a is zero", position)
-        self._check_units(wide.to_mpz(low))
+        # Zero is no unit either, so only a batch that fails here is looked at one by one.
+        if not self.modulus.all_units(low, n_jobs=n_jobs):
+            self._refuse_nonunit(wide.to_mpz(low))
 
     def sum_by_segment(
         self, ciphertexts: Ciphertexts, rows: RowIndices, starts: RowIndices, *, n_jobs: int = 1
     ) -> Ciphertexts:
-        """Add ciphertexts up, one sum per segment; see `PublicKey.sum_by_segment`."""
+        """Add ciphertexts up, one sum per segment; see `PublicKey.sum_by_segment`.
+
+        Raises
+        ------
+        CiphertextError
+            If a sum is no unit, which `check` would have found.
+        """
         check_width(ciphertexts, self.ciphertext_words)
         check_segments(len(ciphertexts), rows, starts)
-        products = self.modulus.segment_products(ciphertexts, rows, starts, n_jobs=n_jobs)
-        return self.from_residues(wide.to_mpz(products))
+        with _units_only():
+            return self.modulus.segment_pairs(ciphertexts, rows, starts, n_jobs=n_jobs)
 
     def pack(
         self, ciphertexts: Ciphertexts, slot_bits: int, slots: int, *, n_jobs: int = 1
@@ -94,31 +104,81 @@ class PaillierPublicKey(PublicKey):
         ------
         CapacityError
             If the slots are wider than a plaintext.
+        CiphertextError
+            If a sum is no unit, which `check` would have found.
         """
         check_width(ciphertexts, self.ciphertext_words)
         check_slots(slot_bits, slots, self.plaintext_bits)
         if slots == 1:
             return ciphertexts.copy()
-        residues = wide.from_integers(self.to_residues(ciphertexts), 2 * self.words)
-        packed = self.modulus.horner(residues, slots, slot_bits, n_jobs=n_jobs)
-        return self.from_residues(wide.to_mpz(packed))
+        with _units_only():
+            return self.modulus.horner_pairs(ciphertexts, slots, slot_bits, n_jobs=n_jobs)
 
     def rerandomise(self, ciphertexts: Ciphertexts, *, n_jobs: int = 1) -> Ciphertexts:
         """Multiply by ``r**n`` with a fresh ``r``, uniform among the units modulo ``n``.
 
         Nothing shorter than a uniform ``r`` would do: the receiver owns the key and works in the
         groups modulo ``p`` and ``q``, where the assumptions behind short exponents do not hold.
+
+        Raises
+        ------
+        CiphertextError
+            If a ciphertext is no unit, which `check` would have found.
         """
         check_width(ciphertexts, self.ciphertext_words)
-        units = wide.from_integers([self.random_unit() for _ in ciphertexts], 2 * self.words)
-        masks = wide.to_mpz(self.modulus.powers(units, self.n, n_jobs=n_jobs))
-        square = mpz(self.n) ** 2
-        return self.from_residues(
-            [
-                c * mask % square
-                for c, mask in zip(self.to_residues(ciphertexts), masks, strict=True)
-            ]
+        count = len(ciphertexts)
+        masks = drawn_or_pooled(
+            self._pool, lambda missing: self.masks(missing, n_jobs=n_jobs), count
         )
+        rows = np.arange(2 * count).reshape(2, count).T.ravel()
+        starts = np.arange(0, 2 * count + 1, 2)
+        with _units_only():
+            return self.modulus.segment_pairs(
+                np.concatenate([ciphertexts, masks]), rows, starts, n_jobs=n_jobs
+            )
+
+    def masks(self, count: int, *, n_jobs: int = 1) -> Ciphertexts:
+        """Draw ``r**n`` for fresh uniform units r: what re-randomising multiplies by."""
+        units = self.random_units(count, n_jobs=n_jobs)
+        return self.modulus.power_pairs(units, self.n, n_jobs=n_jobs)
+
+    def random_units(self, count: int, *, n_jobs: int = 1) -> Words:
+        """Draw numbers uniform among the units modulo ``n``.
+
+        Returns
+        -------
+        array of shape (count, words), uint64
+        """
+        numbers = sampling.below(self.n, count)
+        while not self.modulus.all_units(numbers, n_jobs=n_jobs):
+            # Only with keys of a few bits: each number that is no unit is drawn again.
+            bad = [gmpy2.gcd(number, self.n) != 1 for number in wide.to_mpz(numbers)]
+            numbers[bad] = sampling.below(self.n, sum(bad))
+        return numbers
+
+    def start_pool(self, capacity: int) -> Pool:
+        """Make what `rerandomise` multiplies by ahead, in a thread at the lowest priority.
+
+        Parameters
+        ----------
+        capacity : int
+            Most held at a time, ``8 * ciphertext_words`` bytes each.
+
+        Returns
+        -------
+        Pool
+            For waiting and watching; `rerandomise` draws from it by itself.
+        """
+        self.stop_pool()
+        self._pool = Pool(self.masks, capacity)
+        self._pool.start()
+        return self._pool
+
+    def stop_pool(self) -> None:
+        """End the thread and forget what it made; does nothing if there is none."""
+        if self._pool is not None:
+            self._pool.stop()
+            self._pool = None
 
     def to_residues(self, ciphertexts: Ciphertexts) -> list[mpz]:
         """Return the textbook ciphertexts modulo ``n**2``, as python-paillier has them."""
@@ -140,41 +200,34 @@ class PaillierPublicKey(PublicKey):
                 raise CiphertextError(
                     f"ciphertext {position} is not between 0 and the squared modulus", position
                 )
-        try:
-            low, high = to_pairs([mpz(residue) for residue in residues], n)
-        except ZeroDivisionError:
-            self._check_units([mpz(residue) % n for residue in residues])
-            raise
-        return join_pairs(low, high, self.words)
+        numbers = [mpz(residue) for residue in residues]
+        self._refuse_nonunit(numbers)
+        return words_to_pairs(wide.from_integers(numbers, 2 * self.words), self.n)
 
-    def _check_units(self, low: list[mpz]) -> None:
+    def _refuse_nonunit(self, numbers: list[mpz]) -> None:
         """Refuse a batch in which a number shares a factor with the modulus.
 
         Such a number would reveal the private key of whoever decrypts it, or that of the sender.
         """
-        n = mpz(self.n)
-        product = mpz(1)
-        for number in low:
-            product = product * number % n
-        if gmpy2.gcd(product, n) == 1:
-            return
-        position = next(i for i, number in enumerate(low) if gmpy2.gcd(number, n) != 1)
+        for position, number in enumerate(numbers):
+            if gmpy2.gcd(number, self.n) != 1:
+                what = "shares a factor with the modulus; no honest sender makes one"
+                raise CiphertextError(
+                    f"ciphertext {position}: a is zero"
+                    if number == 0
+                    else f"ciphertext {position} {what}",
+                    position,
+                )
+
+
+@contextmanager
+def _units_only() -> Iterator[None]:
+    try:
+        yield
+    except ZeroDivisionError:
         raise CiphertextError(
-            f"ciphertext {position} shares a factor with the modulus; no honest sender makes one",
-            position,
-        )
-
-    def random_unit(self) -> int:
-        """Draw a number uniform among the units modulo ``n``."""
-        while True:
-            number = secrets.randbelow(self.n)
-            if gmpy2.gcd(number, self.n) == 1:
-                return number
-
-
-def join_pairs(low: Sequence[mpz], high: Sequence[mpz], words: int) -> Ciphertexts:
-    """Lay ``a`` and ``t`` side by side."""
-    return np.hstack([wide.from_integers(low, words), wide.from_integers(high, words)])
+            "a ciphertext shares a factor with the modulus; check what a peer sent before using it"
+        ) from None
 
 
 def check_width(ciphertexts: Ciphertexts, words: int) -> None:

@@ -76,14 +76,6 @@ def resize(array: Words, words: int) -> Words:
     return result
 
 
-def widen(array: Words, words: int) -> Words:
-    """Copy unsigned rows to another width, which the caller knows to be wide enough."""
-    result = np.zeros((array.shape[0], words), dtype=np.uint64)
-    kept = min(array.shape[1], words)
-    result[:, :kept] = array[:, :kept]
-    return result
-
-
 def first_outside(array: Words, bits: int) -> int | None:
     """Find the first signed row with ``abs(value) >= 2**bits``.
 
@@ -122,20 +114,26 @@ def first_not_below(array: Words, limit: int) -> int | None:
     int or None
         Its index; None if all are below.
     """
-    words = array.shape[1]
+    below = are_below(array, limit)
+    return None if below.all() else int(below.argmin())
+
+
+def are_below(array: Words, limit: int) -> NDArray[np.bool_]:
+    """Tell of each unsigned row whether ``value < limit``."""
+    count, words = array.shape
     if limit >> (words * WORD_BITS):
-        return None
+        return np.ones(count, dtype=np.bool_)
     bound = from_integers([limit], words)[0]
-    undecided = np.ones(array.shape[0], dtype=np.bool_)
-    above = np.zeros(array.shape[0], dtype=np.bool_)
+    below = np.zeros(count, dtype=np.bool_)
+    # From the highest word down, as long as some rows equal the limit so far: nearly always one.
+    undecided = np.arange(count)
     for word in range(words - 1, -1, -1):
-        column = array[:, word]
-        above |= undecided & (column > bound[word])
-        undecided &= column == bound[word]
-        if not undecided.any():
+        column = array[undecided, word]
+        below[undecided] = column < bound[word]
+        undecided = undecided[column == bound[word]]
+        if not len(undecided):
             break
-    above |= undecided  # equal to the limit
-    return int(above.argmax()) if above.any() else None
+    return below
 
 
 def add_constant(array: Words, constant: int) -> Words:

@@ -4,9 +4,6 @@ Messages count and name positions (data rows start at 1, the header does not cou
 repeat a value, an id or a label: error texts end up in logs.
 """
 
-import hashlib
-import hmac
-from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -117,35 +114,6 @@ def match_rows(index: pd.Index, other_index: pd.Index, party: str) -> NDArray[np
             f"{len(index):,} rows asked for: {positions_text(absent)}. {hint}"
         )
     return positions
-
-
-def row_digest(ids: Iterable[Any], key: bytes) -> bytes:
-    """Authenticate row ids and their order, to compare two parties' tables without showing ids.
-
-    HMAC-SHA256 over every id as UTF-8 text, each behind its length in bytes (8 bytes, big endian),
-    so that no two different lists read the same.
-
-    Parameters
-    ----------
-    ids : iterable
-        Row ids in order.
-    key : bytes
-        The session's secret, at least 16 bytes: without one, ids could be guessed offline.
-
-    Returns
-    -------
-    bytes of length 32
-
-    Raises
-    ------
-    ValueError
-        If `key` is shorter than 16 bytes.
-    """
-    if len(key) < 16:
-        raise ValueError(f"key has {len(key)} bytes; row_digest needs at least 16")
-    encoded = [str(row_id).encode() for row_id in ids]
-    message = b"".join(len(text).to_bytes(8, "big") + text for text in encoded)
-    return hmac.digest(key, message, hashlib.sha256)
 
 
 def feature_matrix(frame: pd.DataFrame, party: str) -> NDArray[np.float32]:

@@ -37,8 +37,8 @@ _NEEDS = {
     "ifma": "a CPU with the AVX-512 IFMA instructions (avx512f, avx512dq, avx512ifma), and numba's "
     "compiler (unset NUMBA_DISABLE_JIT)",
     "portable": "numba's compiler (unset NUMBA_DISABLE_JIT)",
-    "gmpy2": "the gmpy2 library",
 }
+"""What an engine that is not available lacks; gmpy2 always is."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +49,7 @@ class Choice:
     ----------
     name : str
     why : str
+        Reads on after the name.
     available : tuple of str
         All engines that run here, the fastest first.
     missing : dict of str to str
@@ -84,11 +85,12 @@ def describe_choice() -> Choice:
     available = tuple(name for name, kind in ENGINES.items() if kind.available())
     missing = {name: _NEEDS[name] for name in ENGINES if name not in available}
     if wanted == AUTO:
-        others = ", ".join(available[1:])
-        why = f"the fastest that runs here (also: {others})" if others else "all that runs here"
+        why = f"the fastest of those that run here: {', '.join(available)}"
+        if len(available) == 1:
+            why = "the only one that runs here"
         return Choice(available[0], why, available, missing)
     if wanted in available:
-        return Choice(wanted, f"{VARIABLE}={wanted}", available, missing)
+        return Choice(wanted, f"because {VARIABLE}={wanted}", available, missing)
     usable = f"use one of: {', '.join([AUTO, *available])}"
     if wanted in ENGINES:
         raise EngineUnavailableError(

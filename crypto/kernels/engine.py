@@ -149,7 +149,7 @@ class SquareModulus(ABC):
         Parameters
         ----------
         numbers : array of shape (count, any), uint64
-            Units, each below ``root**2``.
+            Units.
 
         Returns
         -------
@@ -160,7 +160,9 @@ class SquareModulus(ABC):
         ZeroDivisionError
             If a number is no unit.
         """
-        residues = wide.widen(numbers, 2 * self.words)
+        square = mpz(self.root) ** 2
+        reduced = [number % square for number in wide.to_mpz(numbers)]
+        residues = wide.from_integers(reduced, 2 * self.words)
         return self._to_pairs(self.powers(residues, exponent, n_jobs=n_jobs))
 
     def horner_pairs(self, pairs: Words, slots: int, shift_bits: int, *, n_jobs: int) -> Words:

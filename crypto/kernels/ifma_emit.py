@@ -206,9 +206,7 @@ class Product:
             )
             self._prepare_sweep(builder.add(row, constant(LANES * ROWS)), lowest)
             end = builder.add(self._size, constant(LANES * ROWS))
-            with loop(builder, 
-                constant(LANES * (ROWS + COLUMNS)), end, LANES * COLUMNS
-            ) as column:
+            with loop(builder, constant(LANES * (ROWS + COLUMNS)), end, LANES * COLUMNS) as column:
                 self._sweep(rows, quotients, column, builder.lshr(column, constant(3)))
         self._carry_out()
 

@@ -14,6 +14,7 @@ from typing import ClassVar
 import llvmlite.binding
 import numba
 import numpy as np
+from gmpy2 import mpz
 from numpy.typing import NDArray
 
 from crypto import wide
@@ -27,7 +28,6 @@ from crypto.kernels.ifma_crt import IfmaCrt
 from crypto.kernels.ifma_emit import LANES
 from crypto.kernels.power_table import PowerTable
 from crypto.kernels.threads import over_ranges
-from crypto.residues import pairs_to_words
 from crypto.wide import Words
 
 INSTRUCTIONS = ("avx512f", "avx512dq", "avx512ifma")
@@ -82,8 +82,8 @@ class IfmaSquareModulus(SquareModulus):
         n_jobs: int,
     ) -> Words:
         """Multiply pairs up, one product per segment, as residues."""
-        products = self.segment_pairs(pairs, rows, starts, n_jobs=n_jobs)
-        return pairs_to_words(products, self.root)
+        values, totals = self._multiply_segments(pairs, rows, starts, n_jobs)
+        return ifma_settle.to_residues(self._constants, values, totals, self.words)
 
     def segment_pairs(
         self,
@@ -94,6 +94,13 @@ class IfmaSquareModulus(SquareModulus):
         n_jobs: int,
     ) -> Words:
         """Multiply pairs up, one product per segment."""
+        values, totals = self._multiply_segments(pairs, rows, starts, n_jobs)
+        return ifma_settle.to_pairs(self._constants, values, totals, self.words, n_jobs)
+
+    def _multiply_segments(
+        self, pairs: Words, rows: NDArray[np.int64], starts: NDArray[np.int64], n_jobs: int
+    ) -> tuple[Words, Words]:
+        """Return the product of the a's as lazy pairs, and the sum of the t's in words."""
         constants = self._constants
         table, words = _padded(pairs, self.words)
         table, rows = frozen(table), frozen(rows)
@@ -132,45 +139,54 @@ class IfmaSquareModulus(SquareModulus):
         n_threads = max(1, min(n_jobs, len(tasks.starts) // LANES))
         over_ranges(stream, n_threads, n_threads)
         over_ranges(merge, len(lengths), n_jobs, LANES)
-        return ifma_settle.to_pairs(constants, values, totals, self.words, n_jobs)
+        return values, totals
 
     def powers(self, residues: Words, exponent: int, *, n_jobs: int) -> Words:
         """Raise each residue to the same power, as residues."""
         values = self._raise(residues, exponent, n_jobs)
-        return ifma_settle.to_residues(self._constants, values, self.words)
+        return ifma_settle.to_residues(self._constants, values, _zeros(values), self.words)
 
     def power_pairs(self, numbers: Words, exponent: int, *, n_jobs: int) -> Words:
         """Raise numbers to the same power."""
         values = self._raise(numbers, exponent, n_jobs)
-        nothing = np.zeros((len(values), 1), dtype=np.uint64)
-        return ifma_settle.to_pairs(self._constants, values, nothing, self.words, n_jobs)
+        return ifma_settle.to_pairs(self._constants, values, _zeros(values), self.words, n_jobs)
 
     def horner(self, residues: Words, slots: int, shift_bits: int, *, n_jobs: int) -> Words:
         """Shift and multiply, highest slot first, from residues to residues."""
-        pairs = self._to_pairs(residues)
-        packed = self.horner_pairs(pairs, slots, shift_bits, n_jobs=n_jobs)
-        return pairs_to_words(packed, self.root)
+        values = self._shift(residues, False, slots, shift_bits, n_jobs)
+        return ifma_settle.to_residues(self._constants, values, _zeros(values), self.words)
 
     def horner_pairs(self, pairs: Words, slots: int, shift_bits: int, *, n_jobs: int) -> Words:
         """Shift and multiply, highest slot first."""
+        values = self._shift(pairs, True, slots, shift_bits, n_jobs)
+        return ifma_settle.to_pairs(self._constants, values, _zeros(values), self.words, n_jobs)
+
+    def _shift(
+        self, numbers: Words, are_pairs: bool, slots: int, shift_bits: int, n_jobs: int
+    ) -> Words:
         constants = self._constants
-        outputs = -(-len(pairs) // slots)
+        outputs = -(-len(numbers) // slots)
         filled = np.zeros((outputs * slots, 2 * self.words), dtype=np.uint64)
-        filled[: len(pairs)] = pairs
-        filled[len(pairs) :, 0] = 1  # the last output is over what is left: fill up with ones
+        filled[: len(numbers)] = numbers
+        filled[len(numbers) :, 0] = 1  # the last output is over what is left: fill up with ones
         values = np.empty((outputs, 2 * constants.limbs), dtype=np.uint64)
-        totals = np.empty((outputs, self.words + 1), dtype=np.uint64)
-        shift = (constants.radix << shift_bits) % self.root
 
         def work(first: int, end: int) -> None:
             workspace = constants.workspace(ifma_powers.HORNER_SLOTS)
-            constants.set(workspace, ifma_powers.SHIFT, shift)
             ifma_powers.shift_and_multiply(
-                workspace, constants.limbs, filled, slots, shift_bits, first, end, values, totals
+                workspace,
+                constants.limbs,
+                filled,
+                are_pairs,
+                slots,
+                shift_bits,
+                first,
+                end,
+                values,
             )
 
         over_ranges(work, outputs, n_jobs, LANES)
-        return ifma_settle.to_pairs(constants, values, totals, self.words, n_jobs)
+        return values
 
     def fixed_base(self, base: int, exponent_bits: int) -> FixedBase:
         """Build tables for powers of one secret base."""
@@ -207,6 +223,9 @@ class IfmaSquareModulus(SquareModulus):
 
     def _raise(self, numbers: Words, exponent: int, n_jobs: int) -> Words:
         constants = self._constants
+        if wide.first_not_below(numbers, constants.radix**2) is not None:
+            square = mpz(self.root) ** 2  # far too long, as with primes of unequal length
+            numbers = wide.from_integers([x % square for x in wide.to_mpz(numbers)], 2 * self.words)
         numbers = frozen(numbers)
         window = ifma_powers.window_bits(exponent.bit_length())
         digits = ifma_powers.exponent_digits(exponent, window)
@@ -271,6 +290,11 @@ class Tasks:
         return cls(begins, ends - begins, parts, np.argsort(begins - ends, kind="stable"))
 
 
+def _zeros(values: Words) -> Words:
+    """Return zeros to add to the t of values."""
+    return np.zeros((len(values), 1), dtype=np.uint64)
+
+
 def _padded(pairs: Words, words: int) -> tuple[Words, int]:
     """Return pairs whose halves are a multiple of eight words wide, copied only if need be."""
     width = -(-words // LANES) * LANES
@@ -302,7 +326,10 @@ def _load_kernels() -> None:
             (ifma_settle.multiply_up, (*space, matrix, matrix, cube)),
             (ifma_settle.multiply_down, (*space, numbers, matrix, cube)),
             (ifma_powers.raise_all, (*space, numbers, integers, integer, matrix)),
-            (ifma_powers.shift_and_multiply, (*space, matrix, *[integer] * 4, matrix, matrix)),
+            (
+                ifma_powers.shift_and_multiply,
+                (*space, matrix, numba.boolean, *[integer] * 4, matrix),
+            ),
             (ifma_numbers.scale_all, (*space, numbers, matrix)),
             (ifma_numbers.multiply_all, (*space, numbers)),
             (ifma_crt.scale_differences, (*space, numbers, numbers, matrix)),

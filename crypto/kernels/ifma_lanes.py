@@ -53,9 +53,7 @@ def take_words(
             value |= workspace[position + LANES * (digit + 1)] << (_DIGIT_BITS - shift)
         # Of two digits 104 - shift bits came, so a third is needed where shift exceeds 40.
         if shift > uint64(2 * DIGIT_BITS - 64) and digit + 2 < limbs:
-            value |= workspace[position + LANES * (digit + 2)] << (
-                uint64(2 * DIGIT_BITS) - shift
-            )
+            value |= workspace[position + LANES * (digit + 2)] << (uint64(2 * DIGIT_BITS) - shift)
         words[word] = value
 
 

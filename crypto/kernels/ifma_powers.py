@@ -7,11 +7,11 @@ from numpy.typing import NDArray
 from crypto.compiling import kernel
 from crypto.kernels.ifma_constants import CUBE, ONE, SQUARE, UNIT, WORK
 from crypto.kernels.ifma_emit import DIGIT_BITS, LANES
-from crypto.kernels.ifma_lanes import add, clear, copy, put_words, take_pair, take_words
+from crypto.kernels.ifma_lanes import add, clear, copy, put_words, take_pair
 from crypto.kernels.ifma_products import multiply, multiply_pairs, multiply_short, square
 
 POWER, BASE, TABLE = WORK, WORK + 2, WORK + 4
-TOTAL, SHIFT, HORNER_SLOTS = WORK + 4, WORK + 5, WORK + 6
+HORNER_SLOTS = WORK + 6
 
 
 def window_bits(exponent_bits: int) -> int:
@@ -97,52 +97,52 @@ def raise_all(
 def shift_and_multiply(
     workspace: NDArray[uint64],
     limbs: int,
-    pairs: NDArray[uint64],
+    numbers: NDArray[uint64],
+    are_pairs: bool,
     slots: int,
     shift_bits: int,
     first: int,
     end: int,
     values: NDArray[uint64],
-    totals: NDArray[uint64],
 ) -> None:
     """Evaluate ``prod(c[i * slots + j] ** 2**(shift_bits * j))`` by Horner's rule.
-
-    With ``c = a * (1 + t * m)`` the a's are multiplied and the t's added, shifted alike.
 
     Parameters
     ----------
     workspace : array
-        With `HORNER_SLOTS` slots; ``2**shift_bits`` in Montgomery form in `SHIFT`.
-    pairs : array of shape (n_outputs * slots, 2 * words), uint64
+        With `HORNER_SLOTS` slots.
+    numbers : array of shape (n_outputs * slots, 2 * words), uint64
+        Pairs or residues.
+    are_pairs : bool
     first, end : int
         Outputs to do.
     values : array of shape (n_outputs, 2 * limbs), uint64
-        Written: the product of the a's as lazy pairs, in digits.
-    totals : array of shape (n_outputs, words + 1), uint64
-        Written: the sum of the t's, below 3 m, in words.
+        Written: lazy pairs, in digits.
     """
-    words = pairs.shape[1] // 2
+    words = numbers.shape[1] // 2
     for group in range(first, end, LANES):
         lanes = min(LANES, end - group)
         for slot in range(slots - 1, -1, -1):
             for lane in range(lanes):
-                pair = pairs[(group + lane) * slots + slot]
-                put_words(workspace, limbs, BASE, lane, pair[:words], 0)
-            clear(workspace, limbs, BASE + 1)
-            multiply_pairs(workspace, limbs, BASE, BASE, SQUARE)
+                number = numbers[(group + lane) * slots + slot]
+                if are_pairs:
+                    put_words(workspace, limbs, BASE, lane, number[:words], 0)
+                    put_words(workspace, limbs, BASE + 2, lane, number[words:], 0)
+                else:
+                    put_number(workspace, limbs, BASE, lane, number)
+            if are_pairs:
+                # a (1 + t m) = a + (a t) m
+                multiply(workspace, limbs, BASE + 1, BASE, SQUARE)
+                multiply(workspace, limbs, BASE + 1, BASE + 1, BASE + 2)
+                multiply_pairs(workspace, limbs, BASE, BASE, SQUARE)
+            else:
+                enter(workspace, limbs, BASE)
             if slot == slots - 1:
                 copy(workspace, limbs, POWER, BASE, 2)
-                clear(workspace, limbs, TOTAL)
             else:
                 for _ in range(shift_bits):
                     square(workspace, limbs, POWER)
                 multiply_pairs(workspace, limbs, POWER, POWER, BASE)
-                multiply(workspace, limbs, TOTAL, TOTAL, SHIFT)
-            for lane in range(lanes):
-                pair = pairs[(group + lane) * slots + slot]
-                put_words(workspace, limbs, BASE, lane, pair[words:], 0)
-            add(workspace, limbs, TOTAL, TOTAL, BASE)
         multiply_short(workspace, limbs, POWER, POWER, UNIT)
         for lane in range(lanes):
             take_pair(workspace, limbs, POWER, lane, values[group + lane])
-            take_words(workspace, limbs, TOTAL, lane, totals[group + lane])

@@ -128,9 +128,7 @@ def _gather(
             vectors.store(builder.and_(shifted, vectors.digit_mask), position)
         return context.get_dummy_value()
 
-    signature = types.void(
-        workspace, types.int64, types.int64, table, rows, types.int64
-    )
+    signature = types.void(workspace, types.int64, types.int64, table, rows, types.int64)
     return signature, codegen
 
 

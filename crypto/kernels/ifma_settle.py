@@ -184,11 +184,18 @@ def invert_lanes(constants: IfmaConstants, workspace: Words, slot: int) -> None:
     constants.set_lanes(workspace, slot, [int(x * square % modulus) for x in inverses])
 
 
-def to_residues(constants: IfmaConstants, values: Words, words: int) -> Words:
-    """Write lazy pairs as numbers modulo ``m**2``, one by one: for tests and rare needs."""
-    limbs, modulus = constants.limbs, constants.modulus
-    residues = [
-        (constants.integer(row[:limbs]) + constants.integer(row[limbs:]) * modulus) % modulus**2
-        for row in values.tolist()
-    ]
+def to_residues(constants: IfmaConstants, values: Words, totals: Words, words: int) -> Words:
+    """Write lazy pairs, times ``1 + total * m``, as numbers modulo ``m**2``.
+
+    One by one: nothing hot asks for residues.
+
+    Returns
+    -------
+    array of shape (count, 2 * words), uint64
+    """
+    limbs, modulus = constants.limbs, mpz(constants.modulus)
+    residues = []
+    for row, total in zip(values.tolist(), wide.to_mpz(totals), strict=True):
+        low, high = constants.integer(row[:limbs]), constants.integer(row[limbs:])
+        residues.append((low + (high + low * total) * modulus) % modulus**2)
     return wide.from_integers(residues, 2 * words)

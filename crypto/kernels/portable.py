@@ -1,7 +1,7 @@
 """The compiled engine for any CPU: 64-bit limbs, one product at a time, threads without the GIL."""
 
 from functools import cache, cached_property
-from typing import ClassVar
+from typing import ClassVar, TypeVar
 
 import numba
 import numpy as np
@@ -13,18 +13,19 @@ from crypto.compiling import compiles, prepare
 from crypto.kernels.engine import Engine, FixedBase, SquareModulus
 from crypto.kernels.portable_limbs import BLOCK, negative_inverse
 from crypto.kernels.portable_pairs import Field, finish, fold, raise_all, shift_and_multiply
+from crypto.kernels.power_table import PowerTable
 from crypto.kernels.threads import over_ranges
-from crypto.residues import to_pairs
 from crypto.wide import Words
 
-# Digits of fixed-base exponents: a digit is a byte. See gmpy2_engine for what other widths cost.
-WINDOW_BITS = 8
 LENGTH_BYTES = 4
 """Enough for the number of rows in a segment."""
 PARTS_PER_JOB = 16
 """A long segment is cut so that its parts can be spread evenly over threads."""
 SHORTEST_PART = 64
 """Rows below which a segment is not cut: a merge costs as much as a row or two."""
+
+
+Item = TypeVar("Item", np.uint64, np.int64)
 
 
 class PortableEngine(Engine):
@@ -70,7 +71,7 @@ class PortableSquareModulus(SquareModulus):
         products = np.empty((n_parts, 2, width + 1), dtype=np.uint64)
         sums = np.empty((n_parts, width + 1), dtype=np.uint64)
         residues = np.empty((len(lengths), 2 * self.words), dtype=np.uint64)
-        pairs, rows = np.ascontiguousarray(pairs), np.ascontiguousarray(rows)
+        pairs, rows = _plain(pairs), _plain(rows)
         field = self._field
 
         # parts at which equal shares of the rows begin
@@ -94,7 +95,7 @@ class PortableSquareModulus(SquareModulus):
             return powers
         window = _window_bits(exponent.bit_length())
         digits = _digits(exponent, window)
-        residues = np.ascontiguousarray(residues)
+        residues = _plain(residues)
         field = self._field
 
         def work(first: int, last: int) -> None:
@@ -107,7 +108,7 @@ class PortableSquareModulus(SquareModulus):
         """Shift by squarings and multiply, highest slot first."""
         n_groups = -(-len(residues) // slots)
         packed = np.empty((n_groups, 2 * self.words), dtype=np.uint64)
-        residues = np.ascontiguousarray(residues)
+        residues = _plain(residues)
         field = self._field
 
         def work(first: int, last: int) -> None:
@@ -118,7 +119,7 @@ class PortableSquareModulus(SquareModulus):
 
     def fixed_base(self, base: int, exponent_bits: int) -> FixedBase:
         """Build tables for powers of one secret base."""
-        return PortableFixedBase(self, mpz(base), exponent_bits)
+        return PowerTable(self, base, exponent_bits)
 
     @property
     def _width(self) -> int:
@@ -153,34 +154,9 @@ class PortableSquareModulus(SquareModulus):
         )
 
 
-class PortableFixedBase(FixedBase):
-    """One table of 256 powers per byte of the exponent, as ``[a | t]``.
-
-    ``base**e = prod(base**(digit[k] * 256**k))``: a power is the product of one entry per byte, so
-    many powers are the products of segments.
-    """
-
-    def __init__(self, modulus: PortableSquareModulus, base: mpz, exponent_bits: int) -> None:
-        self._modulus = modulus
-        self._bytes = -(-exponent_bits // WINDOW_BITS)
-        root, square = mpz(modulus.root), mpz(modulus.root) ** 2
-        entries = []
-        for _ in range(self._bytes):
-            entry = mpz(1)
-            for _ in range(1 << WINDOW_BITS):
-                entries.append(entry)
-                entry = entry * base % square
-            base = entry
-        self._table = np.hstack(
-            [wide.from_integers(part, modulus.words) for part in to_pairs(entries, root)]
-        )
-
-    def powers(self, exponents: Words, *, n_jobs: int) -> Words:
-        """Raise the base to many exponents."""
-        data = np.ascontiguousarray(exponents, dtype="<u8").view(np.uint8)[:, : self._bytes]
-        rows = data + (np.arange(self._bytes) << WINDOW_BITS)
-        starts = np.arange(len(rows) + 1) * self._bytes
-        return self._modulus.segment_products(self._table, rows.ravel(), starts, n_jobs=n_jobs)
+def _plain(array: NDArray[Item]) -> NDArray[Item]:
+    """Copy what is strided, unaligned or read-only: numba would compile anew for each of them."""
+    return np.require(array, requirements=["C", "A", "W"])
 
 
 def _pairs(residues: list[mpz], root: int, width: int) -> Words:

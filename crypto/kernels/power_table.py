@@ -43,9 +43,7 @@ class PowerTable(FixedBase):
                 entries.append(entry)
                 entry = entry * power % square
             power = entry
-        self._pairs = words_to_pairs(
-            wide.from_integers(entries, 2 * modulus.words), modulus.root
-        )
+        self._pairs = words_to_pairs(wide.from_integers(entries, 2 * modulus.words), modulus.root)
 
     def powers(self, exponents: Words, *, n_jobs: int) -> Words:
         """Raise the base to many exponents, as residues."""

@@ -130,21 +130,14 @@ def extras() -> Iterator[Check]:
 def compute_engine() -> Check:
     """Say which engine does the ciphertext arithmetic, and why."""
     from crypto.errors import EngineUnavailableError
-    from crypto.kernels import ENGINES, VARIABLE, engine
+    from crypto.kernels import VARIABLE, describe_choice
 
-    chosen = os.environ.get(VARIABLE, "auto")
     try:
-        name = engine().name
+        choice = describe_choice()
     except EngineUnavailableError as error:
         return Check("compute engine", Status.FAIL, str(error), f"Run: unset {VARIABLE}")
-    if chosen != "auto":
-        found = f"{name}, because {VARIABLE}={chosen}"
-        return Check("compute engine", Status.OK, found)
-    able = [key for key, engine_class in ENGINES.items() if engine_class.available()]
-    why = f"the fastest of those that run here: {', '.join(able)}"
-    if len(able) == 1:
-        why = "the only one that runs here"
-    return Check("compute engine", Status.OK, f"{name}, {why}")
+    lacks = "".join(f"; {name} needs {what}" for name, what in choice.missing.items())
+    return Check("compute engine", Status.OK, f"{choice.name}, {choice.why}{lacks}")
 
 
 def processor() -> Check:

@@ -45,7 +45,7 @@ class TrainingProgress:
         self._metric = ""
         self._trees_done = 0
         self._started = self._line_printed = clock()
-        self._tree_ended = self._started
+        self._tree_ended = self._first_ended = self._started
         self._bar: Progress | None = None
         if self._console.is_terminal:
             self._bar = Progress(
@@ -86,6 +86,8 @@ class TrainingProgress:
         now = self._clock()
         tree_ended = trees_done > self._trees_done
         if tree_ended:
+            if self._trees_done == 0:
+                self._first_ended = now
             self._trees_done, self._tree_ended = trees_done, now
         if trees_done >= self._n_trees:
             total = self._bytes_sent()  # what scoring sends afterwards does not count
@@ -105,8 +107,11 @@ class TrainingProgress:
             return "time left unknown"
         if self._trees_done >= self._n_trees:
             return f"took {format_seconds(self._tree_ended - self._started)}"
-        pace = (self._tree_ended - self._started) / self._trees_done
-        left = max(1, round(pace * self._n_trees - (now - self._started)))
+        pace = self._first_ended - self._started
+        if self._trees_done > 1:  # the first tree's time holds the key and the connection as well
+            pace = (self._tree_ended - self._first_ended) / (self._trees_done - 1)
+        trees_left = self._n_trees - self._trees_done
+        left = max(1, round(self._tree_ended + pace * trees_left - now))
         return f"{f'{left} s' if left < 60 else format_seconds(left)} left"
 
     def state_text(self) -> str:

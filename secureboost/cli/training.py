@@ -92,6 +92,8 @@ def train_logged(
 def logged(path: Path) -> Iterator[RunLog]:
     """Open a run's log and note how the run ended."""
     logging.getLogger().addHandler(logging.NullHandler())
+    # A first compilation says so; without the line it would look like a hang.
+    logging.getLogger("crypto").addHandler(logging.lastResort or logging.StreamHandler())
     with RunLog(path) as log:
         try:
             yield log

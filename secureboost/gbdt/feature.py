@@ -161,7 +161,12 @@ class FeatureSession(Service):
             clock=Clock(),
             cpu_before=time.process_time(),
         )
-        log.info("training begins: %d rows, %d columns", len(rows), len(binned))
+        log.info(
+            "training begins: %d rows, %d columns, key %s of the label party",
+            len(rows),
+            len(binned),
+            key.fingerprint[:16],
+        )
         return Ready(n_bins=mapper.n_bins)
 
     def _load_key(self, request: Setup) -> PublicKey:

@@ -175,7 +175,7 @@ def test_a_table_that_changed_since_training_is_refused(companies):
         assert "this party's table has other columns than the model's" in done.stderr
 
 
-def test_certificates_that_are_not_pinned(companies):
+def test_strangers_are_turned_away_and_serving_goes_on(companies):
     for name in ("bureau", "lender"):
         create_certificate(name, companies.folder / f"{name}.crt", companies.folder / f"{name}.key")
     with companies.serve() as served:
@@ -188,6 +188,8 @@ def test_certificates_that_are_not_pinned(companies):
         assert "did not accept this side's certificate" in done.stderr
         assert "the other side must pin that certificate" in done.stderr
         assert companies.left() == {"log.jsonl"}
+        with socket.create_connection(("127.0.0.1", int(where.strip("'").rpartition(":")[2]))) as s:
+            s.sendall(b"GET / HTTP/1.1\r\n\r\n")
         assert train(companies, where, "model.n_estimators=1").exit_code == 0
 
 

@@ -1,6 +1,5 @@
 """Paillier itself: the law of its randomness, python-paillier as oracle, hostile ciphertexts."""
 
-import secrets
 from itertools import product
 from math import gcd
 
@@ -10,7 +9,7 @@ import pytest
 from gmpy2 import mpz
 from support.keys import full_paillier_key, insecure_paillier_key
 
-from crypto import wide
+from crypto import sampling, wide
 from crypto.errors import CiphertextError, KeyFormatError
 from crypto.paillier_private import PaillierPrivateKey
 from crypto.primes import KnownPrime
@@ -45,16 +44,21 @@ def tiny():
     return key, textbook
 
 
+def units_last(n):
+    """All numbers below n, ordered such that what is drawn again for non-units are units."""
+    return sorted(range(n), key=lambda number: gcd(number, n) == 1)
+
+
 def draws(monkeypatch, *batches):
-    """Let `secrets.randbelow` return these numbers, each below the limit it is asked for."""
+    """Let `sampling.below` return these numbers, each below the limit that it is asked for."""
     numbers = iter([number for batch in batches for number in batch])
 
-    def randbelow(limit):
-        number = next(numbers)
-        assert 0 <= number < limit
-        return number
+    def below(limit, count):
+        drawn = [next(numbers) for _ in range(count)]
+        assert all(0 <= number < limit for number in drawn)
+        return wide.from_integers(drawn, wide.words_for(limit.bit_length()))
 
-    monkeypatch.setattr(secrets, "randbelow", randbelow)
+    monkeypatch.setattr(sampling, "below", below)
     return numbers
 
 
@@ -81,7 +85,7 @@ def test_table_encryption_of_a_message_has_the_textbook_law(tiny, monkeypatch):
 
 def test_encryption_without_tables_has_the_textbook_law(tiny, monkeypatch):
     key, textbook = tiny
-    numbers = draws(monkeypatch, range(key.public_key.n))  # what is no unit is drawn again
+    numbers = draws(monkeypatch, units_last(key.public_key.n))  # what is no unit is drawn again
     ciphertexts = without_roots(key).encrypt(words([0] * len(textbook)))
     assert next(numbers, None) is None
     assert sorted(key.public_key.to_residues(ciphertexts)) == textbook
@@ -91,7 +95,7 @@ def test_rerandomising_has_the_textbook_law(tiny, monkeypatch):
     key, textbook = tiny
     public, n = key.public_key, key.public_key.n
     one = public.from_residues([1 + 9 * n])
-    draws(monkeypatch, range(n))
+    draws(monkeypatch, units_last(n))
     fresh = public.rerandomise(np.repeat(one, len(textbook), axis=0))
     assert sorted(public.to_residues(fresh)) == sorted(
         zero * (1 + 9 * n) % (n * n) for zero in textbook

@@ -195,7 +195,8 @@ def test_ciphertexts_of_another_shape_or_dtype_are_refused(key):
 def test_numbers_out_of_range_are_refused_with_their_position(key):
     ciphertexts = key.encrypt(words([1, 2, 3]))
     ciphertexts[1] = 2**64 - 1
-    ciphertexts[1, -1] >>= np.uint64(1)  # a large positive number to the plain scheme too
+    if key.public_key.scheme == "plain":
+        ciphertexts[1, -1] >>= np.uint64(1)  # there, all ones are -1
     for check in (key.public_key.check, key.decrypt):
         with pytest.raises(CiphertextError, match="ciphertext 1") as caught:
             check(ciphertexts)

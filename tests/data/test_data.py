@@ -3,8 +3,6 @@ from decimal import Decimal
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from secureboost.data import (
     check_ids,
@@ -12,12 +10,9 @@ from secureboost.data import (
     feature_matrix,
     label_classes,
     match_rows,
-    row_digest,
     stratified_holdout,
 )
 from secureboost.errors import ConfigError, DataError
-
-KEY = b"0123456789abcdef"
 
 
 def test_numeric_kinds_become_float32():
@@ -114,29 +109,6 @@ def test_match_rows_counts_absent_rows_without_their_ids():
     assert "secret" not in message
     with pytest.raises(DataError, match="ids are numbers and the other's are text"):
         match_rows(pd.Index([1, 2]), pd.Index(["1", "2"]), "bureau")
-
-
-def test_row_digest_depends_on_ids_order_and_key():
-    digests = {
-        row_digest(["a", "b"], KEY),
-        row_digest(["b", "a"], KEY),
-        row_digest(["ab", ""], KEY),
-        row_digest(["ab"], KEY),
-        row_digest(["a", "b"], KEY[::-1]),
-    }
-    assert len(digests) == 5
-    assert {len(digest) for digest in digests} == {32}
-    assert row_digest(pd.Index([1, 2]), KEY) == row_digest(["1", "2"], KEY)
-
-
-def test_row_digest_needs_a_key():
-    with pytest.raises(ValueError, match="key has 3 bytes; row_digest needs at least 16"):
-        row_digest(["a"], b"abc")
-
-
-@given(st.lists(st.text()), st.lists(st.text()))
-def test_row_digests_of_different_lists_differ(first, second):
-    assert (row_digest(first, KEY) == row_digest(second, KEY)) == (first == second)
 
 
 @pytest.mark.parametrize(
