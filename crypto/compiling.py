@@ -11,9 +11,11 @@ from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from threading import Timer
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import numba
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 SLOW_SECONDS = 2.0
 """A compilation that takes longer is announced."""
@@ -26,7 +28,7 @@ def compiles() -> bool:
     return not numba.config.DISABLE_JIT  # type: ignore[attr-defined]  # set at run time
 
 
-def kernel(function: Callable[..., Any]) -> Any:
+def kernel(function: F) -> F:
     """Compile a function without the GIL when it is first called, and keep the result.
 
     Returns
@@ -41,14 +43,15 @@ def kernel(function: Callable[..., Any]) -> Any:
             "no folder for compiled kernels can be written, so each run compiles them again; set "
             "NUMBA_CACHE_DIR to a folder that you may write"
         )
-        return numba.njit(nogil=True)(function)
+        return cast(F, numba.njit(nogil=True)(function))
     wanted = numba.config.CACHE_DIR  # type: ignore[attr-defined]  # set at run time
     used = _folder(compiled)
     if used and wanted and Path(wanted).absolute() not in used.parents:
         _warn_once(
-            f"NUMBA_CACHE_DIR={wanted!r} cannot be written; compiled kernels are kept in {used}"
+            f"NUMBA_CACHE_DIR={wanted!r} cannot be written; compiled kernels are kept beside their "
+            "source or in the user's cache folder"
         )
-    return compiled
+    return cast(F, compiled)
 
 
 def prepare(name: str, kernels: Sequence[tuple[Any, tuple[Any, ...]]]) -> None:

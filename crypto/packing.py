@@ -26,10 +26,10 @@ import operator
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from crypto import wide
+from crypto.compiling import kernel
 from crypto.errors import CapacityError, CellRangeError, PlaintextError
 from crypto.fixed_point import SUM_BITS
 from crypto.scheme import Plaintexts
@@ -202,7 +202,7 @@ class GradientPacking:
             raise PlaintextError(f"row {position}: {what}", position)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def unpack_cells(
     biased: NDArray[np.uint64],
     slots: int,
@@ -245,7 +245,7 @@ def unpack_cells(
     return -1
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _field(words: NDArray[np.uint64], start: int, bits: int) -> np.uint64:
     """Read `bits` (0 to 63) bits from bit `start` on."""
     word, shift = start >> 6, np.uint64(start & 63)
@@ -256,7 +256,7 @@ def _field(words: NDArray[np.uint64], start: int, bits: int) -> np.uint64:
     return field
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _zero_from(words: NDArray[np.uint64], start: int) -> bool:
     """Tell whether all bits from `start` up are zero."""
     word = start >> 6

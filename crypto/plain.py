@@ -9,10 +9,10 @@ import hashlib
 from typing import ClassVar
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from crypto import wide
+from crypto.compiling import kernel
 from crypto.errors import CiphertextError, KeyFormatError, PlaintextError
 from crypto.paillier_public import check_slots, check_width
 from crypto.scheme import Ciphertexts, Plaintexts, PublicKey, RowIndices, Scheme
@@ -119,7 +119,7 @@ class PlainScheme(Scheme):
         return PlainPublicKey()
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def sum_segments(
     numbers: NDArray[np.uint64], rows: NDArray[np.int64], starts: NDArray[np.int64]
 ) -> NDArray[np.uint64]:
@@ -135,7 +135,7 @@ def sum_segments(
     return sums
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def pack_slots(numbers: NDArray[np.uint64], slot_bits: int, slots: int) -> NDArray[np.uint64]:
     """Shift and add two-word numbers, modulo 2**128; see `PublicKey.pack`."""
     count = len(numbers)

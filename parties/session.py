@@ -5,8 +5,8 @@ from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from types import TracebackType
 
 from parties.errors import PartyNameError
-from parties.messages import ReplyT, Request, Welcome
-from parties.peer import HELLO_SECONDS, Peer, make_hello
+from parties.messages import ReplyT, Request
+from parties.peer import Peer
 from parties.traffic import Traffic
 
 
@@ -35,16 +35,6 @@ class Session:
                     peer.name, "two parties have this name; give each party its own"
                 )
             seen.add(peer.name)
-
-    def greet(self, *, trainer: str, party: str, software_version: str) -> list[Welcome]:
-        """Open the session with every peer; see `Peer.greet`."""
-        hello = make_hello(trainer, party, software_version)
-        futures = [peer.submit(hello, HELLO_SECONDS) for peer in self.peers]
-        wait(futures, return_when=FIRST_EXCEPTION)
-        for peer, future in zip(self.peers, futures, strict=True):
-            if future.done():  # all of them, unless one has failed
-                peer.check_welcome(future)
-        return [future.result() for future in futures]
 
     def ask_all(
         self, requests: Sequence[Request[ReplyT]], timeout: float | None = None

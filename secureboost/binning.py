@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from secureboost.compiling import kernel
 
 MAX_BIN_LIMIT = 255  # the missing bin has index max_bin, and a bin is one byte
 
@@ -129,7 +130,7 @@ def bin_edges(column: NDArray[np.float32], max_bin: int) -> NDArray[np.float32]:
     return _between(distinct[after], distinct[after + 1])
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def equal_rows(counts: NDArray[np.int64], max_bin: int) -> NDArray[np.int64]:
     """Indices of the distinct values after which to cut for bins of about equally many rows.
 
@@ -167,7 +168,7 @@ def equal_rows(counts: NDArray[np.int64], max_bin: int) -> NDArray[np.int64]:
     return after[:n_cuts]
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def assign_bins(
     column: NDArray[np.float32], edges: NDArray[np.float32], max_bin: int, out: NDArray[np.uint8]
 ) -> None:

@@ -146,6 +146,7 @@ def feature_matrix(frame: pd.DataFrame, party: str) -> NDArray[np.float32]:
         raise DataError(f"{name}: no feature column is left. Add at least one column of numbers.")
     if n_rows == 0:
         raise DataError(f"{name}: the table has no rows.")
+    _refuse_text(frame, name)
     matrix = np.empty((n_rows, n_features), dtype=np.float32, order="F")
     for number, column in enumerate(frame.columns):
         values = _as_float64(frame.iloc[:, number], str(column), name)
@@ -194,11 +195,28 @@ def _as_float64(column: "pd.Series[Any]", label: str, name: str) -> NDArray[np.f
             f"{name}: column {label!r} holds dates or times. Turn it into a number (months since "
             "...) or drop it."
         )
-    what = "complex" if pd.api.types.is_complex_dtype(kind) else "text"
     raise DataError(
-        f"{name}: column {label!r} is {what}, not numbers. Encode it as numbers or drop it; "
-        "categories come in a later version."
+        f"{name}: column {label!r} is complex, not numbers. Encode it as numbers or drop it."
     )
+
+
+def _refuse_text(frame: pd.DataFrame, name: str) -> None:
+    """Name all columns of text at once, so that one correction is enough."""
+    columns = [str(column) for i, column in enumerate(frame.columns) if _is_text(frame.iloc[:, i])]
+    if columns:
+        many = len(columns) > 1
+        raise DataError(
+            f"{name}: column{'s' if many else ''} {', '.join(map(repr, columns))} "
+            f"{'are' if many else 'is'} text, not numbers. Encode {'them' if many else 'it'} as "
+            f"numbers or drop {'them' if many else 'it'}; categories come in a later version."
+        )
+
+
+def _is_text(column: "pd.Series[Any]") -> bool:
+    if pd.api.types.is_numeric_dtype(column.dtype) or column.isna().all():
+        return False
+    inferred = pd.api.types.infer_dtype(column, skipna=True)
+    return inferred not in _NUMERIC_OBJECTS and "date" not in inferred and "time" not in inferred
 
 
 def label_classes(y: ArrayLike, party: str = "") -> NDArray[Any]:

@@ -37,7 +37,7 @@ from secureboost.gbdt.label import booster_params
 from secureboost.metrics import Metrics, auc, evaluate
 from secureboost.objectives import OBJECTIVES
 from secureboost.party import Party
-from secureboost.report import ModelResult, Report, write_report
+from secureboost.report import Report, write_report
 from secureboost.settings import check_names
 
 LOG_FILE, MODEL_FOLDER = "log.jsonl", "model"
@@ -262,6 +262,13 @@ def write_run(out: Path, data: RunData, result: RunResult, report: Report) -> No
         "model_id": result.model.label_half_.model_id,
         "parties": [partner.name for partner in result.model.label_half_.partners],
         "parameters": result.model.label_half_.parameters,
+        "times": {
+            party: {
+                "cpu_seconds": times.cpu_seconds,
+                "phases": {name: dataclasses.asdict(p) for name, p in times.phases.items()},
+            }
+            for party, times in result.model.times_.items()
+        },
     }
     write_atomically(out / "metrics.json", msgspec.json.format(msgspec.json.encode(metrics)))
     fold_of_row = np.empty(len(data.y), dtype=object)
@@ -281,72 +288,3 @@ def write_scores(
 def scores_text(ids: pd.Index, fold: NDArray[np.object_] | str, scores: NDArray[np.float64]) -> str:
     """``id, fold, score`` as CSV."""
     return pd.DataFrame({"id": ids, "fold": fold, "score": scores}).to_csv(index=False)
-
-
-def make_report(title: str, data: RunData, result: RunResult, **more: Any) -> Report:
-    """Make the report of a run with one model; `more` replaces or adds fields of `Report`."""
-    half = result.model.label_half_
-    shown = result.folds.get("test", result.folds["train"])
-    fold = "held-out" if "test" in result.folds else "training"
-    fields: dict[str, Any] = {
-        "labels": data.y[shown],
-        "models": [
-            ModelResult(
-                "federated" if half.partners else "label party alone",
-                result.scores[shown],
-                result.seconds["train"],
-                result.bytes_sent,
-                result.bytes_received,
-            )
-        ],
-        "facts": [
-            ("parties", ", ".join(["label party", *(p.name for p in half.partners)])),
-            ("scored rows", f"{len(shown):,} {fold} of {len(data.y):,}"),
-            ("trees", f"{len(half.trees)}, depth at most {half.parameters['max_depth']}"),
-            ("encryption", describe_encryption(result.model)),
-            ("model", half.model_id),
-        ],
-        "curve_name": "AUC on training rows",
-        "curve": result.curve,
-        "learned": what_each_learned(result),
-    }
-    return Report(title=title, **(fields | more))
-
-
-def describe_encryption(model: SecureBoostClassifier) -> str:
-    """Say in a few words what protected the gradients."""
-    if not model.label_half_.partners:
-        return "none needed: one party"
-    if model.scheme == "plain":
-        return "none (scheme 'plain', for tests in one process)"
-    return f"{model.scheme.capitalize()}, {model.key_bits} bits"
-
-
-def what_each_learned(result: RunResult) -> list[tuple[str, list[str]]]:
-    """List per party what the run told it; `SECURITY.md` says what follows from it."""
-    half = result.model.label_half_
-    if not half.partners:
-        return []
-    n_rows, n_trees = len(result.folds["train"]), len(half.trees)
-    learned = [
-        (
-            "label party",
-            [
-                f"{p.name}: {p.n_features} anonymous columns with their numbers of bins, sums of "
-                f"gradients per bin in every asked node, and the side of each row at {p.n_splits} "
-                "splits"
-                for p in half.partners
-            ],
-        )
-    ]
-    return learned + [
-        (
-            partner.name,
-            [
-                f"which of {n_rows:,} rows share a node, in {n_trees} trees",
-                f"which {partner.n_splits} of its cuts became splits",
-                "gradients and hessians under encryption only",
-            ],
-        )
-        for partner in half.partners
-    ]

@@ -46,18 +46,18 @@ def demo(
     """Watch a lender and a credit bureau train one model over mutual TLS, and compare it."""
     from secureboost.cli.console import stderr
     from secureboost.cli.train import remote_parties
-    from secureboost.cli.training import logged, train_logged
+    from secureboost.cli.training import logged, print_times, train_logged
     from secureboost.config import load_train_config
     from secureboost.portfolio import make_portfolio
     from secureboost.run import (
         LOG_FILE,
         RunData,
         make_model,
-        make_report,
         prepare_folder,
         run,
         write_run,
     )
+    from secureboost.summary import make_report
 
     say = stderr().print
     parameters = MODEL | {"n_estimators": trees, "key_bits": key_bits}
@@ -93,6 +93,7 @@ def demo(
             verdict=verdict(equal),
         )
         write_run(out / "lender", data, federated, report)
+    print_times(federated)
     show_results(results)
     say(verdict(equal), style="bold green" if equal else "bold red")
     say(next_steps(out))

@@ -13,7 +13,8 @@ from secureboost.cli.progress import TrainingProgress
 from secureboost.cli.runlog import RunLog
 from secureboost.errors import ExitCode
 from secureboost.party import Party
-from secureboost.run import LOG_FILE, RunData, RunResult, make_report, run, write_run
+from secureboost.run import LOG_FILE, RunData, RunResult, run, write_run
+from secureboost.summary import busy_text, make_report, time_rows
 from secureboost.units import format_bytes, format_seconds
 
 
@@ -126,3 +127,17 @@ def print_result(result: RunResult) -> None:
         f"{format_seconds(result.seconds['predict'])}; sent {format_bytes(result.bytes_sent)}, "
         f"received {format_bytes(result.bytes_received)} in training"
     )
+    print_times(result)
+
+
+def print_times(result: RunResult) -> None:
+    """Print where the time of training went, to stderr; nothing where there was one party."""
+    if len(result.model.times_) == 1:
+        return
+    rows = [
+        (party, phase, format_seconds(seconds), done)
+        for party, phase, seconds, done in time_rows(result)
+    ]
+    columns = ("party", "phase", "time", "operations")
+    stderr().print(result_table(columns, rows, title="Where the time of training went"))
+    stderr().print(busy_text(result))

@@ -8,10 +8,10 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from secureboost.clock import Clock
+from secureboost.compiling import kernel
 from secureboost.gbdt.columns import Columns, Gradients
 from secureboost.gbdt.grower import Grower, GrownTree
 from secureboost.gbdt.params import BoosterParams
@@ -180,7 +180,7 @@ def _add_leaves(raw: NDArray[np.float64], grown: GrownTree) -> None:
         add_to_rows(raw, grown.partition.rows(leaf), grown.nodes["value"][leaf])
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def add_to_rows(raw: NDArray[np.float64], rows: NDArray[np.int32], value: float) -> None:
     """Add `value` to these rows, in place."""
     for row in rows:

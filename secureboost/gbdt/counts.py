@@ -7,8 +7,9 @@ its, so counts never travel. What travels is one bit per cut and side of the mis
 from collections.abc import Sequence
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from secureboost.compiling import kernel
 
 
 class NodeCounts:
@@ -125,7 +126,7 @@ def allowed_cuts(counts: NDArray[np.int32], min_child_samples: int) -> NDArray[n
     return enough_left & (total[..., None] - both_sides >= min_child_samples)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def count_bins(
     binned: NDArray[np.uint8],
     features: NDArray[np.int32],

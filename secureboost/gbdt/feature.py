@@ -345,6 +345,7 @@ class FeatureSession(Service):
             np.array([s.missing_left for s in half.splits], np.bool_),
             bits,
         )
+        log.info("%d rows scored with model %s", len(rows), half.model_id)
         return Routes(goes_left=bits)
 
     def _positions(self, rows: NDArray[np.int32]) -> NDArray[np.int32]:

@@ -9,10 +9,10 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from parties.messages import Refusal
+from secureboost.compiling import kernel
 from secureboost.gbdt.protocol import NO_NODE, Code
 
 
@@ -210,7 +210,7 @@ def check_split(
         raise Refusal(Code.SPLIT, f"column {feature} has no cut after bin {cut}")
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def route_bits(
     columns: NDArray[np.float32],
     rows: NDArray[np.int32],

@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from operator import itemgetter
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from secureboost.clock import Clock
+from secureboost.compiling import kernel
 from secureboost.gbdt.columns import Columns, Frontier, Gradients, NodeHistograms, Split
 from secureboost.gbdt.params import BoosterParams
 from secureboost.gbdt.partition import ROOT, RowPartition
@@ -346,7 +346,7 @@ def _side_by_side(
     return sums, np.concatenate(masks, axis=1)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def sum_rows(
     rows: NDArray[np.int32], values: NDArray[np.int64], active: NDArray[np.bool_]
 ) -> tuple[np.int64, np.int64, np.int64]:

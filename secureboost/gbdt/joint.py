@@ -19,9 +19,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from secureboost.compiling import kernel
 from secureboost.gbdt.cells import CellLayout
 
 CONVERSION = 4
@@ -212,7 +212,7 @@ def _joined(pieces: Sequence[NDArray[Any]]) -> Integers:
     return np.concatenate(pieces).astype(np.int64) if pieces else np.zeros(0, np.int64)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def cell_codes(
     binned: NDArray[np.uint8],
     rows: NDArray[np.int32],
@@ -230,7 +230,7 @@ def cell_codes(
     return codes
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def counting_sort(
     codes: NDArray[np.int32], n_codes: int
 ) -> tuple[NDArray[np.int32], NDArray[np.int64]]:

@@ -5,10 +5,10 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from secureboost.clock import Clock
+from secureboost.compiling import kernel
 from secureboost.gbdt.columns import Columns, Frontier, Gradients, NodeHistograms, Split
 from secureboost.gbdt.counts import NodeCounts
 from secureboost.gbdt.partition import RowPartition
@@ -124,7 +124,7 @@ class LocalColumns(Columns):
 _BLOCK = 2048  # rows whose gradients and bins stay in the first-level cache
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def sum_bins(
     binned: NDArray[np.uint8],
     features: NDArray[np.int32],
@@ -167,7 +167,7 @@ def sum_bins(
                     sums[b, 1] += block[i, 1]
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def divide_rows(
     column: NDArray[np.uint8],
     rows: NDArray[np.int32],

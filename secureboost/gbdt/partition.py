@@ -13,8 +13,9 @@ tree are in it as well: their score is needed.
 from collections.abc import Iterable
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from secureboost.compiling import kernel
 
 ROOT = 0
 
@@ -107,7 +108,7 @@ class RowPartition:
         return node_of_row
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def stable_partition(
     rows: NDArray[np.int32], goes_left: NDArray[np.bool_], scratch: NDArray[np.int32]
 ) -> int:

@@ -51,9 +51,10 @@ def open_session(partners: Sequence[Partner]) -> Session:
         for partner in partners:
             peer = partner.connect()
             on_error.callback(peer.abort)
+            # at once: a partner hangs up on a caller who is silent while others are being reached
+            peer.greet(trainer=TRAINER, party=LABEL_PARTY, software_version=__version__)
             peers.append(peer)
         session = Session(peers)
-        session.greet(trainer=TRAINER, party=LABEL_PARTY, software_version=__version__)
         session.ask_all([match_rows(partner.ids) for partner in partners])
         on_error.pop_all()
     return session

@@ -12,9 +12,9 @@ trees, are the same whoever summed what in which order.
 """
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from secureboost.compiling import kernel
 from secureboost.gbdt.params import BoosterParams
 
 MIN_GAIN = 1e-6  # XGBoost's kRtEps
@@ -104,7 +104,7 @@ def leaf_value(gradient: float, hessian: float, params: BoosterParams) -> float:
     )
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def soft_threshold(gradient: float, reg_alpha: float) -> float:
     """``sign(G) max(|G| - reg_alpha, 0)``."""
     if gradient > reg_alpha:
@@ -114,7 +114,7 @@ def soft_threshold(gradient: float, reg_alpha: float) -> float:
     return 0.0
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def weight(
     gradient: float, hessian: float, reg_lambda: float, reg_alpha: float, max_delta_step: float
 ) -> float:
@@ -125,7 +125,7 @@ def weight(
     return value
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def score(
     gradient: float, hessian: float, reg_lambda: float, reg_alpha: float, max_delta_step: float
 ) -> float:
@@ -139,7 +139,7 @@ def score(
     return shrunk * shrunk / (hessian + reg_lambda)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def find_best_splits(
     sums: NDArray[np.int64],
     totals: NDArray[np.int64],

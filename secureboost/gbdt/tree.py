@@ -14,8 +14,9 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from secureboost.compiling import kernel
 
 NODE = np.dtype(
     [
@@ -220,7 +221,7 @@ def _with_thresholds(tree: Tree, edges: Sequence[NDArray[np.float32]]) -> Tree:
     return filled
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def add_trees(
     X: NDArray[np.float32],
     bits: NDArray[np.uint8],

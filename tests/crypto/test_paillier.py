@@ -12,6 +12,7 @@ from support.keys import full_paillier_key, insecure_paillier_key
 from crypto import sampling, wide
 from crypto.errors import CiphertextError, KeyFormatError
 from crypto.paillier_private import PaillierPrivateKey
+from crypto.paillier_zeros import short_exponent_bits
 from crypto.primes import KnownPrime
 
 
@@ -89,6 +90,53 @@ def test_encryption_without_tables_has_the_textbook_law(tiny, monkeypatch):
     ciphertexts = without_roots(key).encrypt(words([0] * len(textbook)))
     assert next(numbers, None) is None
     assert sorted(key.public_key.to_residues(ciphertexts)) == textbook
+
+
+def test_short_exponents_have_the_law_that_their_name_states(tiny, monkeypatch):
+    """``(-x**2)**n`` to the power of a uniform short exponent, times ``1 + m n``."""
+    key, textbook = tiny
+    n = key.public_key.n
+    x = next(x for x in range(2, n) if gcd(x, n) == 1)
+    exponents = [0, 1, 2, 2**320 - 1, 3**200]
+    draws(monkeypatch, [x], exponents)
+    short = key.with_short_exponent_djn()
+    assert short.short_exponent_djn
+    assert not key.short_exponent_djn
+    ciphertexts = short.encrypt(words([-5] * len(exponents)))
+    base = pow(-x * x, n, n * n)
+    zeros = [pow(base, exponent, n * n) for exponent in exponents]
+    assert set(zeros) <= set(textbook)
+    assert key.public_key.to_residues(ciphertexts) == [z * (1 - 5 * n) % (n * n) for z in zeros]
+    assert wide.to_integers(key.decrypt(ciphertexts), signed=True) == [-5] * len(exponents)
+
+
+def test_lengths_of_short_exponents():
+    lengths = [short_exponent_bits(bits) for bits in (16, 2048, 2304, 3072, 4096)]
+    assert lengths == [320, 320, 384, 384, 448]
+
+
+def test_units_are_uniform_and_drawn_again_where_they_are_none(tiny, monkeypatch):
+    key, _ = tiny
+    n = key.public_key.n
+    numbers = units_last(n)
+    count = sum(gcd(number, n) == 1 for number in range(n))
+    left = draws(monkeypatch, numbers)
+    units = wide.to_integers(key.public_key.random_units(count))
+    assert next(left, None) is None
+    assert sorted(units) == [number for number in range(n) if gcd(number, n) == 1]
+
+
+def test_sums_of_what_was_not_checked_are_refused():
+    key = insecure_paillier_key(256)
+    bad = np.hstack([wide.from_integers([key.p.value], 4), wide.from_integers([1], 4)])
+    public = key.public_key
+    for use in (
+        lambda: public.sum_by_segment(bad, np.array([0]), np.array([0, 1])),
+        lambda: public.pack(np.repeat(bad, 2, axis=0), 5, 2),
+        lambda: public.rerandomise(bad),
+    ):
+        with pytest.raises(CiphertextError, match="check what a peer sent before using it"):
+            use()
 
 
 def test_rerandomising_has_the_textbook_law(tiny, monkeypatch):

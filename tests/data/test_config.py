@@ -41,11 +41,11 @@ def test_train_example_is_valid_and_paths_are_relative_to_it(train_file):
     assert config.model["n_estimators"] == 20
 
 
-def test_serve_example_is_valid_and_shows_the_defaults(serve_file):
+def test_serve_example_is_valid_and_prudent(serve_file):
     config = load_serve_config(serve_file)
     assert config.listen == "127.0.0.1:7443"
     assert config.dial is None
-    assert config.policy == PolicyLimits()
+    assert config.policy == PolicyLimits(min_child_samples=20, max_bin=64)
 
 
 def test_policy_limits_are_the_feature_partys_policy():

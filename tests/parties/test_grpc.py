@@ -46,7 +46,7 @@ def test_asker_dials(wires: Wires) -> None:
         link = dial(f"127.0.0.1:{server.port}", wires.bank)
         assert link.party == "bureau"
         with Session([Peer("bureau", LinkTransport(link), make_codec())]) as session:
-            (welcome,) = session.greet(**GREETING)
+            (welcome,) = [peer.greet(**GREETING) for peer in session.peers]
             assert welcome.party == "bureau"
             assert session.ask_all([Begin()]) == [Ack()]
             (total,) = session.ask_all([Add(values=TABLE, times=2)])
@@ -70,7 +70,8 @@ def test_answerer_dials(wires: Wires) -> None:
         link = links.get(timeout=10)
         assert link.party == "bureau"
         with Session([Peer("bureau", LinkTransport(link), make_codec())]) as session:
-            session.greet(**GREETING)
+            for peer in session.peers:
+                peer.greet(**GREETING)
             session.ask_all([Begin()])
             assert session.ask_all([Add(values=TABLE)])[0].total.tolist() == [18, 22, 26]
         answering.join(5)
@@ -182,7 +183,8 @@ def start_process(wires: Wires, *mode: str) -> subprocess.Popen[str]:
 
 def kill_while_answering(process: subprocess.Popen[str], link: Link) -> None:
     with Session([Peer("bureau", LinkTransport(link), make_codec(), timeout=60)]) as session:
-        session.greet(**GREETING)
+        for peer in session.peers:
+            peer.greet(**GREETING)
         session.ask_all([Begin()])
         future = session.peers[0].submit(Add(values=TABLE))
         assert process.stdout is not None
@@ -226,7 +228,8 @@ def test_ctrl_c_while_waiting(wires: Wires) -> None:
         with wires.serve(lambda: make_answerer(service)) as server:
             link = dial(f"127.0.0.1:{server.port}", wires.bank)
             session = Session([Peer("bureau", LinkTransport(link), make_codec())])
-            session.greet(**GREETING)
+            for peer in session.peers:
+                peer.greet(**GREETING)
             session.ask_all([Begin()])
             service.asked.clear()
             threading.Thread(target=interrupt).start()

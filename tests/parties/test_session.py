@@ -445,7 +445,7 @@ def test_session_greets_all_and_wants_distinct_names() -> None:
         return Peer(name, LocalTransport(make_answerer(name=name)), make_codec())
 
     with Session([ungreeted("a"), ungreeted("b")]) as session:
-        assert [reply.party for reply in session.greet(**GREETING)] == ["a", "b"]
+        assert [peer.greet(**GREETING).party for peer in session.peers] == ["a", "b"]
     with pytest.raises(PartyNameError, match="a: two parties have this name"):
         Session([ungreeted("a"), ungreeted("a")])
     with Session([]) as nobody:
@@ -457,7 +457,7 @@ def test_a_session_with_one_party_of_another_version() -> None:
     fine = Scripted(welcome(party="a"))
     session = Session([Peer("a", fine, make_codec()), Peer("b", other, make_codec())])
     with pytest.raises(VersionMismatchError, match="b: asks for 1"), session:
-        session.greet(**GREETING)
+        [peer.greet(**GREETING) for peer in session.peers]
     assert all(peer.closed for peer in session.peers)
 
 
