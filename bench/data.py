@@ -1,11 +1,13 @@
 """Tables to measure on: the real credit data, or made-up columns of any size."""
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+
+from secureboost import pool_tables
 
 SHARED = Path(__file__).parent.parent.parent / "shared" / "data"
 
@@ -17,8 +19,10 @@ class Vertical:
     Attributes
     ----------
     name : str
-    label, feature : DataFrame
-        Columns of the label party and of the feature party, in one row order.
+    label : DataFrame
+        Columns of the label party, indexed by row id.
+    features : dict of str to DataFrame
+        Columns of each feature party, in the same row order.
     y : array of shape (n_rows,), uint8
     train, test : arrays of int64
         Row positions.
@@ -26,10 +30,19 @@ class Vertical:
 
     name: str
     label: pd.DataFrame
-    feature: pd.DataFrame
+    features: dict[str, pd.DataFrame]
     y: np.ndarray
     train: np.ndarray
     test: np.ndarray
+
+    def trained_on_all(self) -> "Vertical":
+        """The same table without a hold-out: all rows train, and are what is scored."""
+        every_row = np.arange(len(self.y))
+        return replace(self, train=every_row, test=every_row)
+
+    def pooled(self) -> pd.DataFrame:
+        """Everybody's columns side by side, the label party's first."""
+        return pool_tables(self.label, self.features)[0]
 
 
 def credit(folder: Path | None = None) -> Vertical:
@@ -39,30 +52,49 @@ def credit(folder: Path | None = None) -> Vertical:
     """
     folder = folder or Path(os.environ.get("SECUREBOOST_DATA", SHARED))
     folder = folder / "credit_default_scaled"
-    guest = pd.read_csv(folder / "guest.csv", dtype={"id": str}).set_index("id")
-    host = pd.read_csv(folder / "host.csv", dtype={"id": str}).set_index("id")
-    order = np.random.RandomState(0).permutation(len(guest))
+    label = pd.read_csv(folder / "guest.csv", dtype={"id": str}).set_index("id")
+    feature = pd.read_csv(folder / "host.csv", dtype={"id": str}).set_index("id")
+    order = np.random.RandomState(0).permutation(len(label))
     return Vertical(
         "credit_default_scaled",
-        guest.drop(columns="y"),
-        host,
-        guest["y"].to_numpy(np.uint8),
+        label.drop(columns="y"),
+        {"partner": feature},
+        label["y"].to_numpy(np.uint8),
         order[:24_000],
         order[24_000:],
     )
 
 
-def made_up(rows: int, own: int, partner: int, seed: int = 0) -> Vertical:
-    """Draw normal columns with a signal on both sides and across them; a fifth is held out."""
+def made_up(rows: int, own: int, partner: int, *, parties: int = 1, seed: int = 0) -> Vertical:
+    """Draw normal columns with a signal on all sides and across them; a fifth is held out.
+
+    Parameters
+    ----------
+    rows : int
+    own : int
+        Columns of the label party.
+    partner : int
+        Columns of each feature party.
+    parties : int
+        Feature parties.
+    seed : int
+    """
     rng = np.random.default_rng(seed)
     ids = pd.Index([f"{i:09d}" for i in range(rows)], name="id")
-    X = rng.standard_normal((rows, own + partner), dtype=np.float32)
-    effect = X @ rng.normal(size=own + partner) / np.sqrt(own + partner) + X[:, 0] * X[:, own]
+    columns = own + partner * parties
+    X = rng.standard_normal((rows, columns), dtype=np.float32)
+    effect = X @ rng.normal(size=columns) / np.sqrt(columns) + X[:, 0] * X[:, own]
     y = (effect + rng.logistic(size=rows) > 1.5).astype(np.uint8)
+    shares = np.split(X[:, own:], parties, axis=1)
     return Vertical(
-        f"made up, {rows:,} x ({own} + {partner})",
+        f"made up, {rows:,} x ({' + '.join(map(str, [own] + [partner] * parties))})",
         pd.DataFrame(X[:, :own], ids, [f"own{i}" for i in range(own)]),
-        pd.DataFrame(X[:, own:], ids, [f"far{i}" for i in range(partner)]),
+        {
+            "partner" if number == 0 else f"partner{number + 1}": pd.DataFrame(
+                share, ids, [f"far{number}_{i}" for i in range(partner)]
+            )
+            for number, share in enumerate(shares)
+        },
         y,
         np.arange(rows - rows // 5),
         np.arange(rows - rows // 5, rows),

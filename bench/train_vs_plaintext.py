@@ -1,282 +1,298 @@
 """What encryption costs: federated training against plaintext boosters, in one run.
 
-    python bench/train_vs_plaintext.py --data credit --trees 3
-    python bench/train_vs_plaintext.py --rows 300000 --own 20 --partner 20 --key-bits 2048
+    python bench/train_vs_plaintext.py --data credit --key-bits 2048 3072
+    python bench/train_vs_plaintext.py --rows 300000 --own 20 --partner 20 --trees 3
 
 The federated runs are two processes over mutual TLS on loopback, as two companies run them. CPU
-seconds are those of both processes together; memory is the peak of each. All rows train unless
-`--holdout` keeps a part for the AUC.
+seconds are those of both processes together, memory is the peak of each. *Set-up* is what a run
+costs once: imports, loading compiled kernels, key generation, encryption tables, the first
+connection, and cutting columns into bins; no number per tree contains it. All rows train and are
+scored unless ``--holdout`` keeps a part for the AUC.
 """
 
 import argparse
-import json
-import platform
-import resource
-import subprocess
-import sys
-import tempfile
 import time
 from collections.abc import Callable
-from pathlib import Path
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
+import plots
+from companies import federated
 from data import Vertical, credit, made_up
-from rich.console import Console
-from rich.table import Table
+from measure import machine, timed
+from show import Grid, publish
 from sklearn.metrics import roc_auc_score
 
-from parties.certificates import TLS, create_certificate
-from secureboost import RemoteParty, SecureBoostClassifier, pool_tables
+from secureboost import FeatureParty, SecureBoostClassifier
 
-HERTZ = 100.0  # clock ticks of /proc/<pid>/stat
-
-
-class Rows:
-    """The training rows of a benchmark and the rows its AUC is taken on."""
-
-    def __init__(self, data: Vertical, holdout: bool) -> None:
-        everything = np.arange(len(data.y))
-        self.data = data
-        self.train = data.train if holdout else everything
-        self.test = data.test if holdout else everything
+TWIN, PLAIN = "pooled twin", "federated, plain cipher"
+EXTRA_TREES = 20
+"""A plaintext tree takes milliseconds: it is measured as the difference that so many more make."""
+PATIENCE = 6.0
+"""Seconds to repeat a short run for. Boosters whose threads spin while they wait take many times
+as long whenever somebody else uses a core; the least of many runs is one that nobody disturbed."""
 
 
-def timed(fit: Callable[[], Any]) -> tuple[Any, float, float]:
-    """Result, wall seconds, CPU seconds of this process."""
-    wall, cpu = time.perf_counter(), time.process_time()
-    result = fit()
-    return result, time.perf_counter() - wall, time.process_time() - cpu
+def plaintext(
+    make: Callable[[int], Any], X: Any, y: np.ndarray, trees: int, repeats: int, **fit: Any
+) -> tuple[Any, dict[str, float]]:
+    """Train with `trees` trees and with `EXTRA_TREES` more, in turn; the least of the repeats.
 
+    Parameters
+    ----------
+    make : callable
+        Makes a classifier with a number of trees.
+    X, y : table and labels
+    trees, repeats : int
+    **fit : anything
+        More arguments of `fit`.
 
-def process_cpu(pid: int) -> float:
-    """CPU seconds that a running process has used."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / HERTZ
-
-
-def process_peak_mb(pid: int) -> float:
-    """Peak resident memory of a running process."""
-    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith("VmHWM:"):
-            return int(line.split()[1]) / 1000
-    return float("nan")
-
-
-def federated(rows: Rows, parameters: dict[str, Any]) -> dict[str, Any]:
-    """Train between two processes; the feature party is `secureboost serve`."""
-    data = rows.data
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        for party in ("lender", "partner"):
-            create_certificate(party, folder / f"{party}.crt", folder / f"{party}.key")
-        data.feature.rename_axis("id").to_csv(folder / "partner.csv")
-        (folder / "serve.toml").write_text(
-            'listen = "127.0.0.1:0"\nstore = "models"\n'
-            '[data]\nfile = "partner.csv"\nid = "id"\n'
-            '[tls]\ncertificate = "partner.crt"\nkey = "partner.key"\n'
-            '[label_party]\ncertificate = "lender.crt"\n'
-        )
-        process = subprocess.Popen(
-            [sys.executable, "-m", "secureboost", "serve", str(folder / "serve.toml")],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-        )
-        try:
-            address = process.stdout.readline().removeprefix("listening on ").strip()
-            tls = TLS(folder / "lender.crt", folder / "lender.key", folder / "partner.crt")
-            party = RemoteParty("partner", address, tls=tls, index=data.label.index)
-            warm_up(data, party, parameters)
-            before = process_cpu(process.pid)
-            model, wall, cpu = timed(
-                lambda: SecureBoostClassifier(**parameters).fit(
-                    data.label.iloc[rows.train], data.y[rows.train], parties=[party]
-                )
-            )
-            theirs = process_cpu(process.pid) - before
-            scores = model.predict_proba(data.label.iloc[rows.test])[:, 1]
-            traffic = model.traffic_["partner"].values()
-            return {
-                "wall": wall,
-                "cpu": cpu + theirs,
-                "cpu_label_party": cpu,
-                "cpu_feature_party": theirs,
-                "auc": roc_auc_score(data.y[rows.test], scores),
-                "scores": scores,
-                "bytes": sum(t.bytes_sent + t.bytes_received for t in traffic),
-                "peak_mb_feature_party": process_peak_mb(process.pid),
-                "peak_mb_label_party": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000,
-            }
-        finally:
-            process.terminate()
-            process.wait()
-
-
-def warm_up(data: Vertical, party: RemoteParty, parameters: dict[str, Any]) -> None:
-    """Load compiled kernels on both sides, so that they are not counted as training."""
-    few = parameters | {"n_estimators": 1, "max_depth": 2}
-    positions = np.concatenate([np.flatnonzero(data.y == label)[:100] for label in (0, 1)])
-    SecureBoostClassifier(**few).fit(
-        data.label.iloc[positions], data.y[positions], parties=[party]
+    Returns
+    -------
+    model : fitted classifier
+        With `trees` trees.
+    cost : dict
+        ``cpu`` and ``wall`` seconds a tree, ``setup`` CPU seconds.
+    """
+    make(1).fit(X[:500], y[:500], **fit)
+    few, many, began = [], [], time.perf_counter()
+    while len(few) < repeats or time.perf_counter() < began + PATIENCE:
+        few.append(timed(lambda: make(trees).fit(X, y, **fit)))
+        many.append(timed(lambda: make(trees + EXTRA_TREES).fit(X, y, **fit)))
+    wall, cpu = (
+        (min(run[which] for run in many) - min(run[which] for run in few)) / EXTRA_TREES
+        for which in (1, 2)
     )
+    once = min(run[2] for run in few) - trees * cpu
+    return few[0][0], {"cpu": cpu, "wall": wall, "setup": max(0.0, once)}
 
 
-def pooled(rows: Rows, parameters: dict[str, Any]) -> dict[str, Any]:
-    """Train our plaintext twin on the pooled columns."""
-    table, _ = pool_tables(rows.data.label, {"partner": rows.data.feature})
-    return plain_model(rows, lambda: SecureBoostClassifier(**parameters), table)
+def scored(data: Vertical, scores: np.ndarray, cost: dict[str, Any]) -> dict[str, Any]:
+    """A result: what it cost, and how good and what the scores are."""
+    return cost | {"auc": float(roc_auc_score(data.y[data.test], scores)), "scores": scores}
 
 
-def plain_model(rows: Rows, make: Callable[[], Any], table: Any) -> dict[str, Any]:
-    """Train any scikit-learn classifier on pooled columns, after one run to warm up."""
-    X, y = table.iloc[rows.train], rows.data.y[rows.train]
-    make().fit(X, y)
-    model, wall, cpu = timed(lambda: make().fit(X, y))
-    scores = model.predict_proba(table.iloc[rows.test])[:, 1]
-    auc = roc_auc_score(rows.data.y[rows.test], scores)
-    return {"wall": wall, "cpu": cpu, "auc": auc, "scores": scores}
-
-
-def in_process(rows: Rows, parameters: dict[str, Any]) -> dict[str, Any]:
-    """Train with the plain cipher in one process: the framework's own cost."""
-    from secureboost import FeatureParty
-
-    party = FeatureParty("partner", rows.data.feature)
-    X, y = rows.data.label.iloc[rows.train], rows.data.y[rows.train]
-    model = SecureBoostClassifier(**parameters | {"scheme": "plain"})
-    model.fit(X.iloc[:500], y[:500], parties=[party])
-    model, wall, cpu = timed(lambda: model.fit(X, y, parties=[party]))
-    scores = model.predict_proba(rows.data.label.iloc[rows.test])[:, 1]
-    auc = roc_auc_score(rows.data.y[rows.test], scores)
-    return {"wall": wall, "cpu": cpu, "auc": auc, "scores": scores}
-
-
-def others(args: argparse.Namespace) -> dict[str, Callable[[], Any]]:
-    """Plaintext boosters with the same settings; those that are installed."""
-    from sklearn.ensemble import HistGradientBoostingClassifier
-
-    makers: dict[str, Callable[[], Any]] = {
-        "scikit-learn": lambda: HistGradientBoostingClassifier(
-            max_iter=args.trees,
-            max_depth=args.depth,
-            max_bins=args.bins,
-            learning_rate=args.rate,
-            l2_regularization=1.0,
-            min_samples_leaf=1,
-            max_leaf_nodes=None,
-            early_stopping=False,
-        )
+def over_network(data: Vertical, parameters: dict[str, Any], repeats: int) -> dict[str, Any]:
+    """Train between processes under Paillier."""
+    outcome = federated(data, parameters, repeats=repeats)
+    cost = {
+        "cpu": outcome.cpu_per_tree,
+        "wall": outcome.per_tree("wall"),
+        "setup": outcome.setup_cpu,
+        "mb": outcome.mb_per_tree(),
+        "peak_mb": {party: m["peak_mb"] for party, m in outcome.result["memory"].items()},
+        "cpu_of": {party: outcome.per_tree(party) for party in outcome.parties},
+        "phases": {party: outcome.phases_per_tree(party) for party in outcome.parties},
+        "setup_of": outcome.result["setup"],
     }
-    try:
+    return scored(data, outcome.scores, cost)
+
+
+def ours(trees: int, parameters: dict[str, Any], **more: Any) -> SecureBoostClassifier:
+    return SecureBoostClassifier(**parameters | {"n_estimators": trees} | more)
+
+
+def in_process(data: Vertical, parameters: dict[str, Any], repeats: int) -> dict[str, Any]:
+    """Train with the plain cipher in one process: what the framework itself costs."""
+    parties = [FeatureParty(name, table) for name, table in data.features.items()]
+    model, cost = plaintext(
+        lambda trees: ours(trees, parameters, scheme="plain"),
+        data.label.iloc[data.train],
+        data.y[data.train],
+        parameters["n_estimators"],
+        repeats,
+        parties=parties,
+    )
+    return scored(data, model.predict_proba(data.label.iloc[data.test])[:, 1], cost)
+
+
+def pooled(
+    data: Vertical, parameters: dict[str, Any], make: Callable[[int], Any], repeats: int
+) -> dict[str, Any]:
+    """Train any scikit-learn classifier on everybody's columns."""
+    table = data.pooled()
+    model, cost = plaintext(
+        make, table.iloc[data.train], data.y[data.train], parameters["n_estimators"], repeats
+    )
+    return scored(data, model.predict_proba(table.iloc[data.test])[:, 1], cost)
+
+
+def others(parameters: dict[str, Any]) -> dict[str, Callable[[int], Any]]:
+    """Plaintext boosters with the same settings; those that are installed."""
+    depth, bins = parameters["max_depth"], parameters["max_bin"]
+    rate = parameters["learning_rate"]
+    makers: dict[str, Callable[[int], Any]] = {}
+    if find_spec("xgboost"):
         from xgboost import XGBClassifier
 
-        makers["XGBoost"] = lambda: XGBClassifier(
-            n_estimators=args.trees,
-            max_depth=args.depth,
-            max_bin=args.bins,
-            learning_rate=args.rate,
+        makers["XGBoost"] = lambda trees: XGBClassifier(
+            n_estimators=trees,
+            max_depth=depth,
+            max_bin=bins,
+            learning_rate=rate,
             tree_method="hist",
         )
-    except ImportError:
-        pass
-    try:
+    if find_spec("lightgbm"):
         from lightgbm import LGBMClassifier
 
-        makers["LightGBM"] = lambda: LGBMClassifier(
-            n_estimators=args.trees,
-            max_depth=args.depth,
-            num_leaves=2**args.depth,
-            max_bin=args.bins,
-            learning_rate=args.rate,
+        makers["LightGBM"] = lambda trees: LGBMClassifier(
+            n_estimators=trees,
+            max_depth=depth,
+            num_leaves=2**depth,
+            max_bin=bins,
+            learning_rate=rate,
             reg_lambda=1.0,
             verbose=-1,
         )
-    except ImportError:
-        pass
+    from sklearn.ensemble import HistGradientBoostingClassifier
+
+    makers["scikit-learn"] = lambda trees: HistGradientBoostingClassifier(
+        max_iter=trees,
+        max_depth=depth,
+        max_bins=bins,
+        learning_rate=rate,
+        l2_regularization=1.0,
+        min_samples_leaf=1,
+        max_leaf_nodes=None,
+        early_stopping=False,
+    )
     return makers
 
 
-def cpu_name() -> str:
-    for line in Path("/proc/cpuinfo").read_text().splitlines():
-        if line.startswith("model name"):
-            return line.partition(":")[2].strip()
-    return platform.processor()
+def measure(
+    data: Vertical, parameters: dict[str, Any], key_bits: list[int], repeats: int
+) -> dict[str, dict[str, Any]]:
+    """Results by system."""
+    results = {
+        f"federated, Paillier {bits}": over_network(data, parameters | {"key_bits": bits}, repeats)
+        for bits in key_bits
+    }
+    results[PLAIN] = in_process(data, parameters, repeats)
+    results[TWIN] = pooled(data, parameters, lambda n: ours(n, parameters), repeats)
+    for name, make in others(parameters).items():
+        results[name] = pooled(data, parameters, make, repeats)
+    twin = results[TWIN]["scores"]
+    for name, result in results.items():
+        if name.startswith("federated"):
+            result["equals_twin"] = bool((result["scores"] == twin).all())
+    for result in results.values():
+        del result["scores"]
+    return results
+
+
+def costs_grid(title: str, results: dict[str, dict[str, Any]]) -> Grid:
+    """One row per system."""
+    rows = []
+    for name, result in results.items():
+        peak_label, *peaks = result.get("peak_mb", {"": None}).values()
+        equal = result.get("equals_twin")
+        rows.append(
+            (
+                name,
+                f"{result['cpu']:.3f}",
+                f"{result['wall']:.3f}",
+                f"{result['setup']:.2f}",
+                f"{result['mb']:.1f}" if "mb" in result else "-",
+                f"{peak_label:.0f}" if peak_label else "-",
+                f"{max(peaks):.0f}" if peaks else "-",
+                f"{result['auc']:.4f}",
+                "-" if equal is None else "yes" if equal else "NO",
+            )
+        )
+    return Grid(
+        title,
+        (
+            "system",
+            "CPU s a tree",
+            "wall s a tree",
+            "set-up CPU s",
+            "MB a tree",
+            "MB peak, label",
+            "MB peak, feature",
+            "AUC",
+            "= twin",
+        ),
+        tuple(rows),
+        "CPU seconds of all parties together. Set-up (imports, kernels, key, encryption tables, "
+        "binning) is paid once a run and is in no number per tree. Peaks: resident memory during "
+        "training of the label party's and of the feature party's process.",
+    )
+
+
+def phases_grid(title: str, results: dict[str, dict[str, Any]]) -> Grid:
+    """One row per kind of work, one column per federated run and party."""
+    parties = {
+        f"{name.removeprefix('federated, Paillier ')} bits, {party}": (result, party)
+        for name, result in results.items()
+        if "phases" in result
+        for party in result["phases"]
+    }
+    rows = [("CPU", *(f"{result['cpu_of'][party]:.2f}" for result, party in parties.values()))]
+    for kind in plots.PHASES:
+        seconds = [result["phases"][party].get(kind) for result, party in parties.values()]
+        if any(seconds):
+            rows.append((kind, *("-" if s is None else f"{s:.3f}" for s in seconds)))
+    return Grid(
+        f"Where a tree's seconds go: {title}",
+        ("kind of work", *parties),
+        tuple(rows),
+        "Wall seconds in each kind of work, two threads each; CPU is that of the party's process. "
+        "While the label party waits, the feature party plans, sums, packs and re-randomises.",
+    )
+
+
+def plot(name: str, title: str, results: dict[str, dict[str, Any]]) -> None:
+    """Cost of each system, and where the time of the encrypted runs goes."""
+    runs = {system: result for system, result in results.items() if "phases" in result}
+    stacks = {
+        f"{system.removeprefix('federated, Paillier ')} bits\n{party}": work
+        for system, result in runs.items()
+        for party, work in result["phases"].items()
+    }
+    height = 0.9 + 0.3 * len(results)
+    with plots.figure(name, (1, 2), (11, max(3.2, height))) as axes:
+        if axes is None:
+            return
+        colours = [plots.BLUE if s.startswith("federated") else plots.GREY for s in results]
+        plots.bars(axes[0], list(results), [r["cpu"] for r in results.values()], colours)
+        axes[0].set_title(title)
+        axes[0].set_xlabel("CPU seconds a tree, all parties together (log)")
+        plots.stacks(axes[1], stacks)
+        axes[1].set_title("Where the time goes")
+        axes[1].set_xlabel("wall seconds a tree")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", choices=["credit", "made-up"], default="made-up")
-    parser.add_argument("--rows", type=int, default=30_000)
-    parser.add_argument("--own", type=int, default=13)
-    parser.add_argument("--partner", type=int, default=10)
-    parser.add_argument("--holdout", action="store_true")
-    parser.add_argument("--trees", type=int, default=3)
+    parser.add_argument("--rows", type=int, default=30_000, help="made-up rows")
+    parser.add_argument("--own", type=int, default=13, help="made-up columns: label party")
+    parser.add_argument("--partner", type=int, default=10, help="made-up columns: feature party")
+    parser.add_argument("--holdout", action="store_true", help="keep a fifth of the rows for AUC")
+    parser.add_argument("--trees", type=int, default=5, help="at least 2")
     parser.add_argument("--depth", type=int, default=5)
     parser.add_argument("--bins", type=int, default=32)
     parser.add_argument("--rate", type=float, default=0.3)
     parser.add_argument("--key-bits", type=int, nargs="*", default=[2048])
-    parser.add_argument("--json", type=Path)
+    parser.add_argument("--repeats", type=int, default=1, help="the least CPU time counts")
+    parser.add_argument("--name", default="train_vs_plaintext", help="of the files in results/")
     args = parser.parse_args()
+    where = machine()
     data = credit() if args.data == "credit" else made_up(args.rows, args.own, args.partner)
-    rows = Rows(data, args.holdout)
+    if not args.holdout:
+        data = data.trained_on_all()
     parameters = {
         "n_estimators": args.trees,
         "max_depth": args.depth,
         "max_bin": args.bins,
         "learning_rate": args.rate,
     }
-    results: dict[str, dict[str, Any]] = {}
-    for bits in args.key_bits:
-        results[f"federated, Paillier {bits}"] = federated(
-            rows, parameters | {"key_bits": bits}
-        )
-    results["federated, plain cipher"] = in_process(rows, parameters)
-    results["pooled twin"] = pooled(rows, parameters)
-    table, _ = pool_tables(data.label, {"partner": data.feature})
-    for name, make in others(args).items():
-        results[name] = plain_model(rows, make, table)
-    show(args, data, rows, results)
-
-
-def show(
-    args: argparse.Namespace, data: Vertical, rows: Rows, results: dict[str, dict[str, Any]]
-) -> None:
-    twin = results["pooled twin"]["scores"]
-    table = Table(title=f"{data.name}: {len(rows.train):,} training rows, {cpu_name()}")
-    for column in (
-        "system",
-        "CPU s/tree",
-        "wall s/tree",
-        "MB/tree",
-        "peak MB label / feature",
-        "AUC",
-        "== twin",
-    ):
-        table.add_column(column, justify="left" if column == "system" else "right")
-    for name, result in results.items():
-        ours = name.startswith(("federated", "pooled"))
-        peaks = [result.get(f"peak_mb_{side}_party") for side in ("label", "feature")]
-        table.add_row(
-            name,
-            f"{result['cpu'] / args.trees:.3f}",
-            f"{result['wall'] / args.trees:.3f}",
-            f"{result['bytes'] / 1e6 / args.trees:.1f}" if "bytes" in result else "-",
-            " / ".join(f"{peak:.0f}" for peak in peaks if peak) or "-",
-            f"{result['auc']:.4f}",
-            str(bool((result["scores"] == twin).all())) if ours else "-",
-        )
-    Console().print(table)
-    if args.json:
-        plain = {
-            name: {key: value for key, value in result.items() if key != "scores"}
-            | {"equals_twin": bool((result["scores"] == twin).all())}
-            for name, result in results.items()
-        }
-        settings = {key: value for key, value in vars(args).items() if key != "json"}
-        args.json.write_text(
-            json.dumps({"cpu": cpu_name(), "settings": settings, "results": plain}, indent=1)
-        )
+    results = measure(data, parameters, args.key_bits, args.repeats)
+    title = f"{data.name}, {len(data.train):,} training rows, depth {args.depth}, {args.bins} bins"
+    grids = [costs_grid(title, results), phases_grid(title, results)]
+    publish(args.name, where, vars(args), results, grids)
+    plot(args.name, title, results)
 
 
 if __name__ == "__main__":

@@ -10,10 +10,12 @@ Nothing here runs in constant time.
 """
 
 import gmpy2
+import numpy as np
 
 from crypto import modular, wide
 from crypto.errors import KeyFormatError, PlaintextError
 from crypto.kernels import engine
+from crypto.kernels.threads import VECTOR, in_blocks, over_ranges
 from crypto.paillier_half import Half
 from crypto.paillier_public import PaillierPublicKey
 from crypto.paillier_zeros import DecryptionZeros, ShortExponentZeros, TableZeros, Zeros
@@ -21,7 +23,6 @@ from crypto.pool import Pool, drawn_or_pooled
 from crypto.primes import KnownPrime, is_prime
 from crypto.scheme import Ciphertexts, Plaintexts
 from crypto.secrecy import GuardedPrivateKey
-from crypto.wide import Words
 
 
 class PaillierPrivateKey(GuardedPrivateKey):
@@ -49,7 +50,7 @@ class PaillierPrivateKey(GuardedPrivateKey):
         self.p, self.q = p, q
         self.short_exponent_djn = short_exponent_djn
         self.public_key = PaillierPublicKey(p.value * q.value)
-        self._halves = Half(p, q.value), Half(q, p.value)
+        self._halves = Half(p.value, q.value), Half(q.value, p.value)
         self._crt = engine().crt(p.value, q.value)
         self._zeros = self._law()
         self._pool: Pool | None = None
@@ -67,7 +68,7 @@ class PaillierPrivateKey(GuardedPrivateKey):
                 f"plaintext {position} does not lie within +-2**{bits}; use a longer key", position
             )
         ciphertexts = drawn_or_pooled(
-            self._pool, lambda count: self._zeros.draw(count, n_jobs), len(plaintexts)
+            self._pool, lambda count: in_blocks(self._zeros.draw, count, n_jobs), len(plaintexts)
         )
         t = ciphertexts[:, self.public_key.words :]
         t[:] = modular.add_signed(t, plaintexts, self.public_key.n)
@@ -77,9 +78,16 @@ class PaillierPrivateKey(GuardedPrivateKey):
         """Decrypt to centred residues; see `PrivateKey.decrypt`."""
         public = self.public_key
         public.check(ciphertexts, n_jobs=n_jobs)
-        low, t = ciphertexts[:, : public.words], ciphertexts[:, public.words :]
-        logarithms = [half.logarithms(low, 1, n_jobs) for half in self._halves]
-        return modular.add_centred(self._crt.join(*logarithms, n_jobs=n_jobs), t, public.n)
+        plaintexts = np.empty((len(ciphertexts), public.words), dtype=np.uint64)
+
+        def work(first: int, end: int) -> None:
+            low, t = np.hsplit(ciphertexts[first:end], 2)
+            logarithms = [half.logarithms(low, 1) for half in self._halves]
+            joined = self._crt.join(*logarithms, n_jobs=1)
+            plaintexts[first:end] = modular.add_centred(joined, t, public.n)
+
+        over_ranges(work, len(ciphertexts), n_jobs, multiple=VECTOR)
+        return plaintexts
 
     def prepare(self) -> None:
         """Build the encryption tables now rather than at the first `encrypt`."""
@@ -99,7 +107,7 @@ class PaillierPrivateKey(GuardedPrivateKey):
             For waiting and watching; `encrypt` draws from it by itself.
         """
         self.stop_pool()
-        self._pool = Pool(self._draw_ahead, capacity)
+        self._pool = Pool(self._zeros.draw, capacity)
         self._pool.start()
         return self._pool
 
@@ -109,14 +117,12 @@ class PaillierPrivateKey(GuardedPrivateKey):
             self._pool.stop()
             self._pool = None
 
-    def _draw_ahead(self, count: int) -> Words:
-        return self._zeros.draw(count, 1)
-
     def _law(self) -> Zeros:
         if self.short_exponent_djn:
             return ShortExponentZeros(self.public_key, self._halves, self._crt)
         if self.p.primitive_root and self.q.primitive_root:
-            return TableZeros(self._halves, self._crt)
+            roots = self.p.primitive_root, self.q.primitive_root
+            return TableZeros(self._halves, self._crt, roots)
         return DecryptionZeros(self.public_key, self._halves, self._crt)
 
 

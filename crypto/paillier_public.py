@@ -17,12 +17,16 @@ from gmpy2 import mpz
 from crypto import sampling, wide
 from crypto.errors import CapacityError, CiphertextError
 from crypto.kernels import SquareModulus, engine
+from crypto.kernels.threads import in_blocks
 from crypto.modulus import encode_modulus
 from crypto.pool import Pool, drawn_or_pooled
 from crypto.residues import from_pairs, words_to_pairs
 from crypto.scheme import Ciphertexts, PublicKey, RowIndices
 from crypto.segments import check_segments
 from crypto.wide import Words
+
+MASKS_AHEAD = 32
+"""Masks per step of the pool: some 30 milliseconds at 2048 bits."""
 
 
 class PaillierPublicKey(PublicKey):
@@ -128,7 +132,7 @@ class PaillierPublicKey(PublicKey):
         check_width(ciphertexts, self.ciphertext_words)
         count = len(ciphertexts)
         masks = drawn_or_pooled(
-            self._pool, lambda missing: self.masks(missing, n_jobs=n_jobs), count
+            self._pool, lambda missing: in_blocks(self.masks, missing, n_jobs), count
         )
         rows = np.arange(2 * count).reshape(2, count).T.ravel()
         starts = np.arange(0, 2 * count + 1, 2)
@@ -137,12 +141,11 @@ class PaillierPublicKey(PublicKey):
                 np.concatenate([ciphertexts, masks]), rows, starts, n_jobs=n_jobs
             )
 
-    def masks(self, count: int, *, n_jobs: int = 1) -> Ciphertexts:
+    def masks(self, count: int) -> Ciphertexts:
         """Draw ``r**n`` for fresh uniform units r: what re-randomising multiplies by."""
-        units = self.random_units(count, n_jobs=n_jobs)
-        return self.modulus.power_pairs(units, self.n, n_jobs=n_jobs)
+        return self.modulus.power_pairs(self.random_units(count), self.n, n_jobs=1)
 
-    def random_units(self, count: int, *, n_jobs: int = 1) -> Words:
+    def random_units(self, count: int) -> Words:
         """Draw numbers uniform among the units modulo ``n``.
 
         Returns
@@ -150,7 +153,7 @@ class PaillierPublicKey(PublicKey):
         array of shape (count, words), uint64
         """
         numbers = sampling.below(self.n, count)
-        while not self.modulus.all_units(numbers, n_jobs=n_jobs):
+        while not self.modulus.all_units(numbers, n_jobs=1):
             # Only with keys of a few bits: each number that is no unit is drawn again.
             bad = [gmpy2.gcd(number, self.n) != 1 for number in wide.to_mpz(numbers)]
             numbers[bad] = sampling.below(self.n, sum(bad))
@@ -170,7 +173,7 @@ class PaillierPublicKey(PublicKey):
             For waiting and watching; `rerandomise` draws from it by itself.
         """
         self.stop_pool()
-        self._pool = Pool(self.masks, capacity)
+        self._pool = Pool(self.masks, capacity, block=MASKS_AHEAD)
         self._pool.start()
         return self._pool
 

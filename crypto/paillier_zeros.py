@@ -28,8 +28,8 @@ class Zeros(ABC):
         """Build tables now rather than at the first `draw`."""
 
     @abstractmethod
-    def draw(self, count: int, n_jobs: int) -> Words:
-        """Draw independent encryptions of zero.
+    def draw(self, count: int) -> Words:
+        """Draw independent encryptions of zero, on this thread; several may draw at once.
 
         Returns
         -------
@@ -41,31 +41,38 @@ class Zeros(ABC):
 class TableZeros(Zeros):
     """Exactly the textbook's law, from tables.
 
-    The n-th residues modulo ``n**2`` are the product of those modulo ``p**2`` and ``q**2``, cyclic of
-    order ``p - 1`` and ``q - 1``. With generators of both, two exponents uniform below the orders
-    give a uniform n-th residue.
+    The n-th residues modulo ``n**2`` are the product of those modulo ``p**2`` and ``q**2``, cyclic
+    of order ``p - 1`` and ``q - 1``. With generators of both, two exponents uniform below the
+    orders give a uniform n-th residue.
     """
 
-    def __init__(self, halves: tuple[Half, Half], crt: Crt) -> None:
+    def __init__(
+        self, halves: tuple[Half, Half], crt: Crt, primitive_roots: tuple[int, int]
+    ) -> None:
         self._halves = halves
         self._crt = crt
+        self._roots = primitive_roots
         self._lock = Lock()
 
     def prepare(self) -> None:
         """Build the tables."""
-        self._tables()
-
-    def draw(self, count: int, n_jobs: int) -> Words:
-        """Draw by two exponents."""
-        residues = [
-            table.power_pairs(sampling.below(half.prime - 1, count), n_jobs=n_jobs)
-            for table, half in zip(self._tables(), self._halves, strict=True)
-        ]
-        return self._crt.join_pairs(*residues, n_jobs=n_jobs)
-
-    def _tables(self) -> list[PowerTable]:
         with self._lock:
-            return [half.residue_table for half in self._halves]
+            self._tables  # noqa: B018
+
+    def draw(self, count: int) -> Words:
+        """Draw by two exponents."""
+        self.prepare()
+        residues = [
+            table.powers(sampling.below(half.prime - 1, count), n_jobs=1)
+            for table, half in zip(self._tables, self._halves, strict=True)
+        ]
+        return self._crt.join_pairs(*residues, n_jobs=1)
+
+    @cached_property
+    def _tables(self) -> list[PowerTable]:
+        return [
+            half.residue_table(root) for half, root in zip(self._halves, self._roots, strict=True)
+        ]
 
 
 class DecryptionZeros(Zeros):
@@ -82,24 +89,25 @@ class DecryptionZeros(Zeros):
     def prepare(self) -> None:
         """Do nothing."""
 
-    def draw(self, count: int, n_jobs: int) -> Words:
+    def draw(self, count: int) -> Words:
         """Draw units and decrypt them."""
-        units = self._public_key.random_units(count, n_jobs=n_jobs)
-        logarithms = [half.logarithms(units, -1, n_jobs) for half in self._halves]
-        return np.hstack([units, self._crt.join(*logarithms, n_jobs=n_jobs)])
+        units = self._public_key.random_units(count)
+        logarithms = [half.logarithms(units, -1) for half in self._halves]
+        return np.hstack([units, self._crt.join(*logarithms, n_jobs=1)])
 
 
 class ShortExponentZeros(Zeros):
-    """Powers of one secret base with short exponents (Damgard, Jurik, Nielsen 2010, section 4.2).
+    """Powers of one secret base with short exponents, after Damgard, Jurik and Nielsen (2010).
 
-    ``h = -x**2 mod n`` for a uniform unit x, and a zero is ``(h**n)**alpha`` with alpha uniform below
-    ``2**short_exponent_bits(key_bits)``.
+    ``h = -x**2 mod n`` for a uniform unit x, and a zero is ``(h**n)**alpha`` with alpha uniform
+    below ``2**short_exponent_bits(key_bits)``.
 
-    **Assumption beyond Paillier's:** nobody without p and q can tell such powers from powers with
-    exponents uniform below the order of h, and those from uniform n-th residues of Jacobi symbol
-    one. The first half is a discrete-logarithm assumption with short exponents in a group of unknown
-    order; the second holds for h as drawn here up to the small factors that ``p - 1`` and ``q - 1``
-    share. Against somebody who knows p and q it hides nothing: never use it to re-randomise.
+    **Assumption beyond Paillier's:** nobody without p and q can tell such powers from uniform n-th
+    residues of Jacobi symbol one. That takes two things: short exponents look like exponents
+    uniform below the order of h (a discrete-logarithm assumption in a group of unknown order), and
+    the group that h generates looks like the whole (it is all but a small factor of it, which the
+    cofactors of the primes decide; the authors' keys have no such factor). Somebody who knows p and
+    q can tell them apart: never use this to re-randomise.
     """
 
     def __init__(self, public_key: PaillierPublicKey, halves: tuple[Half, Half], crt: Crt) -> None:
@@ -114,12 +122,12 @@ class ShortExponentZeros(Zeros):
         with self._lock:
             self._tables  # noqa: B018
 
-    def draw(self, count: int, n_jobs: int) -> Words:
+    def draw(self, count: int) -> Words:
         """Draw by one short exponent."""
         self.prepare()
         exponents = sampling.below(1 << self._bits, count)
-        residues = [table.power_pairs(exponents, n_jobs=n_jobs) for table in self._tables]
-        return self._crt.join_pairs(*residues, n_jobs=n_jobs)
+        residues = [table.powers(exponents, n_jobs=1) for table in self._tables]
+        return self._crt.join_pairs(*residues, n_jobs=1)
 
     @cached_property
     def _tables(self) -> list[PowerTable]:

@@ -19,8 +19,8 @@ import numpy as np
 
 from crypto.wide import Words
 
-BLOCK = 128
-"""Rows per call: a stopped pool finishes within one block, some ten milliseconds."""
+BLOCK = 512
+"""Rows per call unless said otherwise; stopping a pool waits for one call."""
 _LOWEST_PRIORITY = 19
 
 _log = logging.getLogger(__name__)
@@ -36,6 +36,8 @@ class Pool:
         Makes a number of fresh rows.
     capacity : int
         Most rows held: ``8 * words`` bytes each.
+    block : int
+        Rows per call. Stopping the pool waits for one call.
 
     Raises
     ------
@@ -43,12 +45,17 @@ class Pool:
         If the capacity is not positive.
     """
 
-    def __init__(self, draw: Callable[[int], Words], capacity: int) -> None:
+    def __init__(self, draw: Callable[[int], Words], capacity: int, block: int = BLOCK) -> None:
         if capacity < 1:
             raise ValueError(f"capacity={capacity} must be at least 1 row")
         self.capacity = capacity
         self._draw = draw
-        self._reset()
+        self._block = block
+        self._changed = threading.Condition()
+        self._blocks: deque[Words] = deque()
+        self._available = 0
+        self._stopping = False
+        self._thread: threading.Thread | None = None
         _pools.add(self)
 
     def __repr__(self) -> str:
@@ -71,8 +78,8 @@ class Pool:
                 self._thread = threading.Thread(target=self._fill, name="randomness", daemon=True)
                 self._thread.start()
 
-    def stop(self) -> None:
-        """End the thread and forget all rows."""
+    def pause(self) -> None:
+        """End the thread and keep the rows: no more will be needed than there are."""
         with self._changed:
             thread = self._thread
             self._stopping = True
@@ -81,6 +88,11 @@ class Pool:
             thread.join()
         with self._changed:
             self._thread = None
+
+    def stop(self) -> None:
+        """End the thread and forget all rows."""
+        self.pause()
+        with self._changed:
             self._blocks.clear()
             self._available = 0
 
@@ -117,7 +129,7 @@ class Pool:
                 self._changed.wait_for(lambda: self._stopping or self._available < self.capacity)
                 if self._stopping:
                     return
-                count = min(BLOCK, self.capacity - self._available)
+                count = min(self._block, self.capacity - self._available)
             try:
                 block = self._draw(count)
             except Exception:
@@ -129,12 +141,12 @@ class Pool:
                 self._available += len(block)
                 self._changed.notify_all()
 
-    def _reset(self) -> None:
+    def _forget(self) -> None:
+        """Be as new, in the child of a fork, where the thread is gone and locks may be held."""
         self._changed = threading.Condition()
-        self._blocks: deque[Words] = deque()
+        self._blocks = deque()
         self._available = 0
-        self._stopping = False
-        self._thread: threading.Thread | None = None
+        self._thread = None
 
 
 def drawn_or_pooled(pool: Pool | None, draw: Callable[[int], Words], count: int) -> Words:
@@ -159,7 +171,7 @@ def _lower_priority() -> None:
 
 def _forget_in_child() -> None:
     for pool in _pools:
-        pool._reset()
+        pool._forget()
 
 
 if hasattr(os, "register_at_fork"):

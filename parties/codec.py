@@ -290,6 +290,18 @@ class _Buffers:
         return MalformedFrameError(self._sender, f"sent a frame whose {self._tag} {problem}")
 
 
+def frame_bytes(message: Message) -> int:
+    """Size of the frame that `Codec.encode` makes of a message, without copying its arrays."""
+    sizes: list[int] = []
+
+    def describe(array: NDArray[Any]) -> list[object]:
+        sizes.append(_padded(array.nbytes))
+        return [array.dtype.name, *array.shape]
+
+    head = msgspec.msgpack.encode(message, enc_hook=describe)
+    return _PREFIX.size + _padded(len(head)) + sum(sizes)
+
+
 def _tag(message_type: type[Message]) -> str:
     return str(message_type.__struct_config__.tag)
 

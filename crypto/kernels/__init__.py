@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from crypto.errors import EngineUnavailableError
-from crypto.kernels.engine import Engine, FixedBase, SquareModulus
+from crypto.kernels.engine import Engine, SquareModulus
 from crypto.kernels.gmpy2_engine import Gmpy2Engine
 from crypto.kernels.ifma_engine import IfmaEngine
 from crypto.kernels.portable import PortableEngine
@@ -20,7 +20,6 @@ __all__ = [
     "VARIABLE",
     "Choice",
     "Engine",
-    "FixedBase",
     "SquareModulus",
     "describe_choice",
     "engine",

@@ -54,11 +54,9 @@ class Crt:
         array of shape (count, 2 * words), uint64
             Pairs modulo ``n**2``.
         """
-        residues = [
-            wide.to_mpz(pairs_to_words(pairs, prime))
-            for pairs, prime in ((modulo_p, self.p), (modulo_q, self.q))
-        ]
-        joined = _join(*residues, mpz(self.p) ** 2, mpz(self.q) ** 2)
+        xs = wide.to_mpz(pairs_to_words(modulo_p, self.p))
+        ys = wide.to_mpz(pairs_to_words(modulo_q, self.q))
+        joined = _join(xs, ys, mpz(self.p) ** 2, mpz(self.q) ** 2)
         return words_to_pairs(wide.from_integers(joined, 2 * self.words), self.p * self.q)
 
 

@@ -2,7 +2,7 @@
 
 Paillier's hot arithmetic is all modulo the square of a number: n**2 with the public key, p**2 and
 q**2 with the private one. An engine prepares its constants for one such modulus once
-(`SquareModulus`, `FixedBase`) and then takes whole arrays of little-endian uint64 words:
+(`SquareModulus`) and then takes whole arrays of little-endian uint64 words:
 
 =========  ========================  ==============================================================
 name       shape                     meaning
@@ -118,10 +118,6 @@ class SquareModulus(ABC):
             The last one is over what is left.
         """
 
-    @abstractmethod
-    def fixed_base(self, base: int, exponent_bits: int) -> "FixedBase":
-        """Build tables for powers of one secret base."""
-
     def segment_pairs(
         self,
         pairs: Words,
@@ -209,21 +205,3 @@ class SquareModulus(ABC):
 
     def _to_pairs(self, residues: Words) -> Words:
         return words_to_pairs(residues, self.root)
-
-
-class FixedBase(ABC):
-    """Tables of powers of one base modulo ``root**2``; safe to use from several threads."""
-
-    @abstractmethod
-    def powers(self, exponents: Words, *, n_jobs: int) -> Words:
-        """Raise the base to many exponents.
-
-        Parameters
-        ----------
-        exponents : array of shape (count, any), uint64
-            Each below ``2**exponent_bits``.
-
-        Returns
-        -------
-        residues, shape (count, 2 * words)
-        """

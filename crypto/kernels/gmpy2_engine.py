@@ -1,7 +1,7 @@
 """The engine that runs everywhere: a loop over GMP integers.
 
 gmpy2 releases the GIL inside its list powers, so these use threads; plain products hold it, so
-`n_jobs` changes nothing for `segment_products` and for tables.
+`n_jobs` changes nothing for `segment_products`.
 """
 
 from collections.abc import Callable
@@ -15,14 +15,8 @@ from gmpy2 import mpz
 from numpy.typing import NDArray
 
 from crypto import wide
-from crypto.kernels.engine import Engine, FixedBase, SquareModulus
-from crypto.residues import to_pairs
+from crypto.kernels.engine import Engine, SquareModulus
 from crypto.wide import Words
-
-# Digits of fixed-base exponents. Measured at 2048 bits for both primes together: with 8 bits 242 us
-# a number and 27 MB of tables; 9 bits 232 us (1.8 times the memory), 10 bits 228 us (3.2 times).
-# A digit of 8 bits is a byte.
-WINDOW_BITS = 8
 
 
 class Gmpy2Engine(Engine):
@@ -92,10 +86,6 @@ class Gmpy2SquareModulus(SquareModulus):
                 products[group] = products[group] * number % self._square
         return self._words_of(products)
 
-    def fixed_base(self, base: int, exponent_bits: int) -> FixedBase:
-        """Build tables for powers of one secret base."""
-        return Gmpy2FixedBase(self, mpz(base), exponent_bits)
-
     def _raise(self, numbers: list[mpz], exponent: mpz, n_jobs: int) -> list[mpz]:
         def work(part: list[mpz]) -> list[mpz]:
             raised: list[mpz] = gmpy2.powmod_base_list(part, exponent, self._square)
@@ -105,45 +95,6 @@ class Gmpy2SquareModulus(SquareModulus):
 
     def _words_of(self, residues: list[mpz]) -> Words:
         return wide.from_integers(residues, 2 * self.words)
-
-
-class Gmpy2FixedBase(FixedBase):
-    """One table of 256 powers per byte of the exponent, its entries in pair form.
-
-    ``base**e = prod(base**(digit[k] * 256**k))``: one short product per byte and no squaring. The
-    ``t`` of the entries only add up.
-    """
-
-    def __init__(self, modulus: Gmpy2SquareModulus, base: mpz, exponent_bits: int) -> None:
-        self._modulus = modulus
-        self._bytes = -(-exponent_bits // WINDOW_BITS)
-        root, square = mpz(modulus.root), mpz(modulus.root) ** 2
-        self._low: list[list[mpz]] = []
-        self._high: list[list[mpz]] = []
-        for _ in range(self._bytes):
-            entries = [mpz(1)]
-            for _ in range((1 << WINDOW_BITS) - 1):
-                entries.append(entries[-1] * base % square)
-            low, high = to_pairs(entries, root)
-            self._low.append(low)
-            self._high.append(high)
-            base = entries[-1] * base % square
-
-    def powers(self, exponents: Words, *, n_jobs: int) -> Words:
-        """Raise the base to many exponents, on one thread."""
-        root = mpz(self._modulus.root)
-        square = root * root
-        data = np.ascontiguousarray(exponents, dtype="<u8").view(np.uint8)[:, : self._bytes]
-        powers = []
-        for digits in data:
-            key = digits.tobytes()
-            product, total = mpz(1), mpz(0)
-            for low, digit in zip(self._low, key, strict=True):
-                product = product * low[digit] % square
-            for high, digit in zip(self._high, key, strict=True):
-                total += high[digit]
-            powers.append(product * (1 + total % root * root) % square)
-        return wide.from_integers(powers, 2 * self._modulus.words)
 
 
 def in_threads(

@@ -1,32 +1,45 @@
 """What the IFMA kernels need to know about one modulus, and the workspaces that hold it.
 
-Slots from 4 on, after those of `crypto.kernels.ifma_emit`; pairs take two:
+Slots from 6 on, after those of `crypto.kernels.ifma_emit`; pairs take two:
 
 ======  ============  ==================================================================
 slot    name          content
 ======  ============  ==================================================================
-4, 5    ``ONE``       ``R mod m**2``: one in Montgomery form
-6, 7    ``SQUARE``    ``R**2 mod m**2``: multiplying by it enters Montgomery form
-8, 9    ``CUBE``      ``R**3 mod m**2``: the same for what stands above the first R
-10      ``UNIT``      1: multiplying by it leaves Montgomery form
-12...   ``WORK``      free
+6, 7    ``ONE``       ``R mod m**2``: one in Montgomery form
+8, 9    ``SQUARE``    ``R**2 mod m**2``: multiplying by it enters Montgomery form
+10, 11  ``CUBE``      ``R**3 mod m**2``: the same for what stands above the first R
+12      ``UNIT``      1: multiplying by it leaves Montgomery form
+14...   ``WORK``      free
 ======  ============  ==================================================================
 """
 
+import math
 from collections.abc import Iterable
+from typing import cast
 
 import gmpy2
 import numpy as np
 from gmpy2 import mpz
 
-from crypto.kernels.ifma_emit import COLUMNS, DIGIT_BITS, LANES, MODULUS, OFFSET, PAD, ROWS
+from crypto.kernels.ifma_emit import (
+    COLUMNS,
+    DIGIT_BITS,
+    FREE,
+    LANES,
+    MODULUS,
+    OFFSET,
+    PAD,
+    ROWS,
+    TILE,
+)
 from crypto.wide import Words
 
-ONE, SQUARE, CUBE, UNIT, WORK = 4, 6, 8, 10, 12
+# As numpy integers: numba compiles a function anew for every Python integer that it is called with.
+ONE, SQUARE, CUBE, UNIT, WORK = (cast(int, np.int64(FREE + 2 * i)) for i in range(5))
 
 SLACK_BITS = 4
 """``R >= 16 m``; see `crypto.kernels.ifma_emit` for why."""
-_STEP = ROWS * COLUMNS
+_STEP = math.lcm(ROWS, COLUMNS, TILE)
 _DIGIT = (1 << DIGIT_BITS) - 1
 
 
@@ -66,7 +79,7 @@ class IfmaConstants:
 
     def set(self, workspace: Words, slot: int, value: int) -> None:
         """Write the same number into all lanes."""
-        self.set_lanes(workspace, slot, [value] * LANES)
+        self._lanes(workspace, slot)[:] = self.digits(value)[:, None]
 
     def set_pair(self, workspace: Words, slot: int, value: int) -> None:
         """Write the same number modulo ``m**2`` into all lanes of two slots."""
@@ -104,8 +117,11 @@ class IfmaConstants:
 
     def digits(self, value: int) -> Words:
         """Write a number below R as digits."""
-        shifts = range(0, DIGIT_BITS * self.limbs, DIGIT_BITS)
-        return np.array([value >> shift & _DIGIT for shift in shifts], dtype=np.uint64)
+        digits = []
+        for _ in range(self.limbs):
+            digits.append(value & _DIGIT)
+            value >>= DIGIT_BITS
+        return np.array(digits, dtype=np.uint64)
 
     @staticmethod
     def integer(digits: Iterable[int]) -> int:

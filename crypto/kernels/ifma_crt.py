@@ -3,9 +3,10 @@
 With ``u = (x - y) / q mod p`` the number with residues x and y is ``y + q u``; modulo n that is one
 product and one sum.
 
-For pairs let ``c = a (1 + t n)`` have the residues ``a_p (1 + t_p p)`` and ``a_q (1 + t_q q)``. Then a
-has the residues ``a_p`` and ``a_q``, and ``a = a_p + p u'`` with ``u' = (a_q - a_p) / p mod q``. So
-``a_p (1 + t_p p) = (a_p + p u') (1 + t n)`` modulo ``p**2``, which gives
+For pairs let ``c = a (1 + t n)`` have the residues ``a_p (1 + t_p p)`` modulo ``p**2`` and
+``a_q (1 + t_q q)`` modulo ``q**2``. Then a has the residues ``a_p`` and ``a_q``, so it is
+``a_p + p u'`` with ``u' = (a_q - a_p) / p mod q``, and from
+``a_p (1 + t_p p) = (a_p + p u') (1 + t n)`` modulo ``p**2`` follows
 
     t = (t_p - u' / a_p) / q  modulo p
 
@@ -44,6 +45,7 @@ class IfmaCrt(Crt):
     def __init__(self, p: int, q: int) -> None:
         super().__init__(p, q)
         self._p, self._q, self._n = (IfmaConstants(m) for m in (p, q, p * q))
+        self._inverses = {p: pow(p, -1, q), q: pow(q, -1, p)}
 
     @staticmethod
     def fits(p: int, q: int) -> bool:
@@ -57,7 +59,7 @@ class IfmaCrt(Crt):
 
         def work(first: int, end: int) -> None:
             part = slice(first, end)
-            p_space = _difference_space(self._p, self.q, pow(self.q, -1, self.p))
+            p_space = _difference_space(self._p, self.q, self._inverses[self.q])
             n_space = self._n.workspace(SLOTS)
             self._n.set(n_space, FACTOR, self.q * self._n.radix % self._n.modulus)
             join_all(
@@ -70,7 +72,7 @@ class IfmaCrt(Crt):
                 joined[part],
             )
 
-        over_ranges(work, len(joined), n_jobs, LANES)
+        over_ranges(work, len(joined), n_jobs, multiple=LANES)
         return joined
 
     def join_pairs(self, modulo_p: Words, modulo_q: Words, *, n_jobs: int) -> Words:
@@ -98,14 +100,14 @@ class IfmaCrt(Crt):
 
         def work(first: int, end: int) -> None:
             part = slice(first, end)
-            space = _difference_space(other, prime.modulus, pow(prime.modulus, -1, other.modulus))
+            space = _difference_space(other, prime.modulus, self._inverses[prime.modulus])
             quotients = np.empty((end - first, other_low.shape[1]), dtype=np.uint64)
             scale_differences(space, other.limbs, other_low[part], low[part], quotients)
             quotients = frozen(quotients)
             space = _difference_space(prime, other.modulus, 1)
             negate_high(space, prime.limbs, low[part], quotients, values[part])
 
-        over_ranges(work, len(low), n_jobs, LANES)
+        over_ranges(work, len(low), n_jobs, multiple=LANES)
         pairs = to_pairs(prime, values, high, words, n_jobs)
         highs = frozen(pairs[:, words:])
         result = np.empty((len(low), words), dtype=np.uint64)
@@ -113,10 +115,10 @@ class IfmaCrt(Crt):
 
         def finish(first: int, end: int) -> None:
             part = slice(first, end)
-            space = _difference_space(prime, other.modulus, pow(other.modulus, -1, prime.modulus))
+            space = _difference_space(prime, other.modulus, self._inverses[other.modulus])
             scale_differences(space, prime.limbs, highs[part], nothing, result[part])
 
-        over_ranges(finish, len(low), n_jobs, LANES)
+        over_ranges(finish, len(low), n_jobs, multiple=LANES)
         return result
 
 

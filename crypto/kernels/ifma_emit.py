@@ -10,7 +10,8 @@ slot  name           content
 0     ``MODULUS``    digits of the modulus m, one word each; ``-1/m mod 2**52`` in the last word
 1     ``OFFSET``     digits of a multiple of m, each at least ``2**52``, one word each
 2, 3  ``SCRATCH``    column sums
-4...                 free
+4, 5  ``SQUARES``    all columns of a square
+6...                 free
 ====  =============  ==============================================================================
 
 With ``R = 2**(52 * limbs) >= 16 m``, a product is ``x * y / R mod m``. A number modulo ``m**2`` is
@@ -37,27 +38,31 @@ Krasnov, Accelerating big integer arithmetic using Intel IFMA extensions (ARITH 
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import product
 from typing import Any
 
 from llvmlite import ir
-from numba.core import cgutils
+from numba.core import cgutils as numba_cgutils
 
 LANES = 8
 DIGIT_BITS = 52
 PAD = 4
 ROWS = 2
 COLUMNS = 5
-"""Measured: sweeps of 2 rows by 5 columns keep all operands in registers; limbs are a multiple."""
+"""Measured: sweeps of 2 rows by 5 columns keep all operands in registers."""
+TILE = 10
+"""Digits of a block of a square; limbs are a multiple of it, and of the other two."""
 
-MODULUS, OFFSET, SCRATCH, FREE = 0, 1, 2, 4
+MODULUS, OFFSET, SCRATCH, SQUARES, FREE = 0, 1, 2, 4, 6
 
 I64 = ir.IntType(64)
 I32 = ir.IntType(32)
 VECTOR = ir.VectorType(I64, LANES)
 _ALIGNMENT = 64
 
-Value = Any  # llvmlite has no types
+Value = Any  # neither llvmlite nor numba's code generation has types
 Builder = Any
+cgutils: Any = numba_cgutils
 
 
 def constant(value: int) -> Value:
@@ -141,7 +146,8 @@ class Product:
     x_is_pair, y_is_pair : bool
         Whether x (and with it the result) and y take two slots. y may be a pair only if x is.
     square : bool
-        Square the pair x in place: its B is doubled first, which saves one of the five products.
+        Square the pair x in place. Its B is doubled first, which saves one of the five products,
+        and the columns of ``A * A`` come from half of its digit products.
     """
 
     def __init__(
@@ -175,28 +181,36 @@ class Product:
         x_parts = slots(x, self._parts)
         self._multipliers = slots(y, 2 if y_is_pair else 1)
         # For each part of the result: which multiplier goes with which part of x.
-        self._terms = [[(0, x_parts[0])]]
+        self._terms = [[] if square else [(0, x_parts[0])]]
         if x_is_pair:
             self._terms.append([(0, x_parts[1])])
         if y_is_pair:
             self._terms[1].append((1, x_parts[0]))
+        self._squares = slots(constant(SQUARES), 1)[0] if square else None
         if square:
             self._double(x_parts[1])
+            self._square_digits(x_parts[0])
 
     def emit(self) -> None:
         """Emit the whole product; the builder is left after it."""
         builder, vectors = self.builder, self.vectors
         with loop(builder, constant(0), self._size, LANES) as position:
-            for sums in self._sums:
-                vectors.store(vectors.zero, builder.add(sums, position))
+            for part, sums in enumerate(self._sums):
+                start = vectors.zero
+                if part == 0 and self._squares is not None:
+                    start = vectors.load(builder.add(self._squares, position))
+                vectors.store(start, builder.add(sums, position))
         # What one sweep hands to the next lives in variables; LLVM makes registers of them.
         self._rows = [self._variables(ROWS) for _ in self._multipliers]
         self._quotients = [self._variables(ROWS) for _ in range(self._parts)]
         self._carries = self._variables(self._parts)
-        self._prepare_sweep(constant(0), [[vectors.zero] * ROWS] * self._parts)
+        lowest = [[vectors.load(sums, i) for i in range(ROWS)] for sums in self._sums]
+        self._prepare_sweep(constant(0), lowest)
         with loop(builder, constant(0), self._size, LANES * ROWS) as row:
             rows = [self._values(row_variables) for row_variables in self._rows]
             quotients = [self._values(variables) for variables in self._quotients]
+            if self._squares is not None:
+                self._admit_columns(row)
             lowest = self._sweep(
                 rows,
                 quotients,
@@ -208,7 +222,17 @@ class Product:
             end = builder.add(self._size, constant(LANES * ROWS))
             with loop(builder, constant(LANES * (ROWS + COLUMNS)), end, LANES * COLUMNS) as column:
                 self._sweep(rows, quotients, column, builder.lshr(column, constant(3)))
+        if self._squares is not None:
+            for i in range(ROWS):
+                vectors.store(vectors.zero, builder.add(self._sums[0], self._size), i)
         self._carry_out()
+
+    def _admit_columns(self, row: Value) -> None:
+        """Put the columns of a square that this sweep reaches first where it looks for them."""
+        builder, vectors = self.builder, self.vectors
+        source = builder.add(builder.add(self._squares, row), self._size)
+        for i in range(ROWS):
+            vectors.store(vectors.load(source, i), builder.add(self._sums[0], self._size), i)
 
     def _sweep(
         self,
@@ -229,27 +253,29 @@ class Product:
                 total[0] = builder.add(total[0], carry)
         for digit in range(-ROWS, COLUMNS):
             modulus = vectors.broadcast(builder.add(self._modulus, modulus_digit), digit)
-            for total, terms, quotient in zip(totals, self._terms, quotients, strict=True):
-                for multiplier, part in terms:
-                    factor = vectors.load(builder.add(part, column), digit)
-                    self._add_products(total, digit, rows[multiplier], factor)
-                self._add_products(total, digit, quotient, modulus)
+            sources = [
+                [
+                    *(
+                        (rows[m], vectors.load(builder.add(part, column), digit))
+                        for m, part in terms
+                    ),
+                    (quotient, modulus),
+                ]
+                for terms, quotient in zip(self._terms, quotients, strict=True)
+            ]
+            # A before B and low before high in turn, so that neighbours do not wait for each other.
+            for term, half, row, part in product(
+                range(3), range(2), range(ROWS), range(self._parts)
+            ):
+                place = digit + row + half
+                if term < len(sources[part]) and 0 <= place < COLUMNS:
+                    multipliers, factor = sources[part][term]
+                    add = vectors.high if half else vectors.low
+                    totals[part][place] = add(totals[part][place], multipliers[row], factor)
         for total, sums in zip(totals, self._sums, strict=True):
             for j in range(COLUMNS):
                 vectors.store(total[j], builder.add(sums, column), j - ROWS)
         return [total[:ROWS] for total in totals]
-
-    def _add_products(
-        self, total: list[Value], digit: int, rows: Sequence[Value], factor: Value
-    ) -> None:
-        """Add one digit's products with all rows to the columns that they belong to."""
-        for row, multiplier in enumerate(rows):
-            if 0 <= digit + row < COLUMNS:
-                total[digit + row] = self.vectors.low(total[digit + row], multiplier, factor)
-            if 0 <= digit + row + 1 < COLUMNS:
-                total[digit + row + 1] = self.vectors.high(
-                    total[digit + row + 1], multiplier, factor
-                )
 
     def _prepare_sweep(self, row: Value, columns: Sequence[Sequence[Value]]) -> None:
         """Find the quotient digits that clear the lowest columns, and the carries out of them."""
@@ -317,6 +343,47 @@ class Product:
             total = builder.add(builder.add(digit, digit), builder.load(carry))
             builder.store(vectors.carry(total), carry)
             vectors.store(builder.and_(total, vectors.digit_mask), builder.add(part, position))
+
+    def _square_digits(self, part: Value) -> None:
+        """Sum the digit products of a square by column, block by block."""
+        builder = self.builder
+        step = LANES * TILE
+        # The blocks on the diagonal write every column once; the others come twice.
+        with loop(builder, constant(0), self._size, step) as block:
+            self._square_block(part, block)
+        with (
+            loop(builder, constant(0), self._size, step) as block,
+            loop(builder, builder.add(block, constant(step)), self._size, step) as other,
+        ):
+            self._add_block_twice(part, block, other)
+
+    def _square_block(self, part: Value, block: Value) -> None:
+        builder, vectors = self.builder, self.vectors
+        digits = [vectors.load(builder.add(part, block), i) for i in range(TILE)]
+        totals = [vectors.zero] * (2 * TILE)
+        for i in range(TILE):
+            for j in range(i + 1, TILE):
+                totals[i + j] = vectors.low(totals[i + j], digits[i], digits[j])
+                totals[i + j + 1] = vectors.high(totals[i + j + 1], digits[i], digits[j])
+        columns = builder.add(self._squares, builder.add(block, block))
+        for i, total in enumerate(totals):
+            add = vectors.high if i & 1 else vectors.low
+            total = add(builder.add(total, total), digits[i // 2], digits[i // 2])
+            vectors.store(total, columns, i)
+
+    def _add_block_twice(self, part: Value, block: Value, other: Value) -> None:
+        builder, vectors = self.builder, self.vectors
+        totals = [vectors.zero] * (2 * TILE)
+        factors = [vectors.load(builder.add(part, other), j) for j in range(TILE)]
+        for i in range(TILE):
+            digit = vectors.load(builder.add(part, block), i)
+            for j, factor in enumerate(factors):
+                totals[i + j] = vectors.low(totals[i + j], digit, factor)
+                totals[i + j + 1] = vectors.high(totals[i + j + 1], digit, factor)
+        columns = builder.add(self._squares, builder.add(block, other))
+        for i, total in enumerate(totals):
+            twice = builder.add(total, total)
+            vectors.store(builder.add(vectors.load(columns, i), twice), columns, i)
 
     def _variables(self, count: int) -> list[Value]:
         return [cgutils.alloca_once(self.builder, VECTOR) for _ in range(count)]

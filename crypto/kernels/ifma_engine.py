@@ -1,8 +1,8 @@
 """The engine for CPUs with AVX-512 IFMA: eight numbers at a time.
 
-Modulo ``m**2`` nothing is longer than m: numbers are pairs ``A + B m`` (`crypto.kernels.ifma_emit`).
-This file plans the work, splits it over threads, and calls the compiled kernels, which hold no
-lock of Python's.
+Modulo ``m**2`` nothing is longer than m: numbers are pairs, see `crypto.kernels.ifma_emit`. This
+file plans the work, splits it over threads, and calls the compiled kernels, which hold no lock of
+Python's.
 """
 
 from dataclasses import dataclass
@@ -22,17 +22,18 @@ from crypto.compiling import prepare
 from crypto.kernels import ifma_crt, ifma_numbers, ifma_powers, ifma_settle, ifma_sums
 from crypto.kernels.arrays import frozen
 from crypto.kernels.crt import Crt
-from crypto.kernels.engine import Engine, FixedBase, SquareModulus
+from crypto.kernels.engine import Engine, SquareModulus
 from crypto.kernels.ifma_constants import IfmaConstants
 from crypto.kernels.ifma_crt import IfmaCrt
 from crypto.kernels.ifma_emit import LANES
-from crypto.kernels.power_table import PowerTable
 from crypto.kernels.threads import over_ranges
 from crypto.wide import Words
 
 INSTRUCTIONS = ("avx512f", "avx512dq", "avx512ifma")
 LEAST_PART = 64
 """Rows below which a segment is not cut: a merge costs as much as a row or two."""
+LEAST_ROWS, LEAST_NUMBERS = 2000, 200
+"""What is worth a thread: half a millisecond of products, or of the work on each result."""
 PARTS = 16
 """No part exceeds this fraction of a thread's rows, so that no lane runs alone for long."""
 
@@ -48,8 +49,10 @@ class IfmaEngine(Engine):
 
         Where it lacks them no kernel may even be compiled: LLVM would end the process.
         """
+        if numba.config.DISABLE_JIT:  # type: ignore[attr-defined]
+            return False
         features = llvmlite.binding.get_host_cpu_features()
-        return not numba.config.DISABLE_JIT and all(features.get(i) for i in INSTRUCTIONS)
+        return all(features.get(name, False) for name in INSTRUCTIONS)
 
     def __init__(self) -> None:
         _load_kernels()
@@ -136,9 +139,9 @@ class IfmaSquareModulus(SquareModulus):
                 totals,
             )
 
-        n_threads = max(1, min(n_jobs, len(tasks.starts) // LANES))
+        n_threads = max(1, min(n_jobs, len(tasks.starts) // LANES, len(rows) // LEAST_ROWS))
         over_ranges(stream, n_threads, n_threads)
-        over_ranges(merge, len(lengths), n_jobs, LANES)
+        over_ranges(merge, len(lengths), n_jobs, multiple=LANES, least=LEAST_NUMBERS)
         return values, totals
 
     def powers(self, residues: Words, exponent: int, *, n_jobs: int) -> Words:
@@ -185,12 +188,8 @@ class IfmaSquareModulus(SquareModulus):
                 values,
             )
 
-        over_ranges(work, outputs, n_jobs, LANES)
+        over_ranges(work, outputs, n_jobs, multiple=LANES)
         return values
-
-    def fixed_base(self, base: int, exponent_bits: int) -> FixedBase:
-        """Build tables for powers of one secret base."""
-        return PowerTable(self, base, exponent_bits)
 
     def scale(self, numbers: Words, factor: int, *, n_jobs: int) -> Words:
         """Multiply numbers below the root by a constant, modulo the root."""
@@ -205,7 +204,7 @@ class IfmaSquareModulus(SquareModulus):
                 workspace, constants.limbs, numbers[first:end], products[first:end]
             )
 
-        over_ranges(work, len(numbers), n_jobs, LANES)
+        over_ranges(work, len(numbers), n_jobs, multiple=LANES)
         return products
 
     def all_units(self, numbers: Words, *, n_jobs: int) -> bool:
@@ -219,7 +218,7 @@ class IfmaSquareModulus(SquareModulus):
             return prod(constants.get_lanes(workspace, ifma_numbers.OTHER))
 
         # R is a power of two and the root is odd, so powers of R change nothing.
-        return gcd(prod(over_ranges(work, len(numbers), n_jobs, LANES)), self.root) == 1
+        return gcd(prod(over_ranges(work, len(numbers), n_jobs, multiple=LANES)), self.root) == 1
 
     def _raise(self, numbers: Words, exponent: int, n_jobs: int) -> Words:
         constants = self._constants
@@ -237,7 +236,7 @@ class IfmaSquareModulus(SquareModulus):
                 workspace, constants.limbs, numbers[first:end], digits, window, values[first:end]
             )
 
-        over_ranges(work, len(numbers), n_jobs, LANES)
+        over_ranges(work, len(numbers), n_jobs, multiple=LANES)
         return values
 
     def _corrections(self, length: int) -> Words:

@@ -1,7 +1,7 @@
 """Between rows of words or digits and the lanes of a workspace; sums and comparisons of lanes.
 
-`digits` arrays hold one number per row, `limbs` digits of 52 bits in 64-bit words; a pair ``A + B m``
-is a row of ``2 * limbs``, A first.
+`digits` arrays hold one number per row, `limbs` digits of 52 bits in 64-bit words; a pair
+``A + B m`` is a row of ``2 * limbs`` with A first.
 """
 
 from numpy import uint64

@@ -10,9 +10,8 @@ from typing import Any
 
 from llvmlite import ir
 from numba import types
-from numba.core import cgutils
-from numba.core.extending import intrinsic
-from numba.np.arrayobj import make_array
+from numba.core import extending
+from numba.np import arrayobj
 from numpy import int64, uint64
 from numpy.typing import NDArray
 
@@ -26,12 +25,16 @@ from crypto.kernels.ifma_emit import (
     Product,
     Value,
     VectorBuilder,
+    cgutils,
     constant,
     loop,
 )
 
 WORD_BITS, DIGIT_BITS = 64, 52
 CACHE_LINE_WORDS = 8
+
+intrinsic: Any = extending.intrinsic
+make_array: Any = arrayobj.make_array
 
 
 def _data(context: Any, builder: Builder, array_type: Any, array: Value) -> Value:

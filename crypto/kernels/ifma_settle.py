@@ -1,6 +1,6 @@
 """From lazy pairs ``A + B m`` to the wire form ``[a | t]`` or to residues.
 
-``A + B m = a (1 + t m)`` with ``a = A`` once A is below m, and ``t = B / a``. The inverses come from
+``A + B m = a (1 + t m)`` with ``a = A`` once A is below m, and ``t = B / a``. The inverses come by
 Montgomery's trick, lane by lane: a pass that multiplies all a's up, eight inversions outside the
 kernel, and a pass back.
 """
@@ -34,6 +34,8 @@ from crypto.wide import Words
 VALUE, PREFIX, SUM, EXTRA, SLOTS = WORK, WORK + 2, WORK + 3, WORK + 4, WORK + 5
 BLOCK = 4096
 """Numbers per pass: bounds the memory for what the way back needs."""
+LEAST = 200
+"""Numbers worth a thread."""
 
 
 @kernel
@@ -117,12 +119,16 @@ def multiply_down(
         multiply(workspace, limbs, VALUE, EXTRA, ONE)
         add(workspace, limbs, SUM, SUM, VALUE)
         clear(workspace, limbs, EXTRA)
-        for lane in range(lanes):  # what stands above R
+        above = uint64(0)
+        for lane in range(lanes):  # what stands above R, for sums of very many rows
             put_words(workspace, limbs, EXTRA, lane, totals[first + lane], DIGIT_BITS * limbs)
-        multiply(workspace, limbs, VALUE, EXTRA, SQUARE)
-        add(workspace, limbs, SUM, SUM, VALUE)
-        multiply(workspace, limbs, SUM, SUM, ONE)
-        reduce_once(workspace, limbs, SUM)
+            above |= workspace[EXTRA * stride + lane]
+        if above:
+            multiply(workspace, limbs, VALUE, EXTRA, SQUARE)
+            add(workspace, limbs, SUM, SUM, VALUE)
+            multiply(workspace, limbs, SUM, SUM, ONE)
+        for _ in range(4):  # two or three terms below 2 m + 2 each
+            reduce_once(workspace, limbs, SUM)
         for lane in range(lanes):
             take_words(workspace, limbs, SUM, lane, pairs[first + lane, words:])
 
@@ -165,7 +171,7 @@ def to_pairs(
             invert_lanes(constants, workspace, PREFIX)
             multiply_down(workspace, constants.limbs, totals[block], pairs[block], kept)
 
-    over_ranges(work, len(values), n_jobs, LANES)
+    over_ranges(work, len(values), n_jobs, multiple=LANES, least=LEAST)
     return pairs
 
 

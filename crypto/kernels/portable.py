@@ -10,10 +10,9 @@ from numpy.typing import NDArray
 
 from crypto import wide
 from crypto.compiling import compiles, prepare
-from crypto.kernels.engine import Engine, FixedBase, SquareModulus
+from crypto.kernels.engine import Engine, SquareModulus
 from crypto.kernels.portable_limbs import BLOCK, negative_inverse
 from crypto.kernels.portable_pairs import Field, finish, fold, raise_all, shift_and_multiply
-from crypto.kernels.power_table import PowerTable
 from crypto.kernels.threads import over_ranges
 from crypto.wide import Words
 
@@ -116,10 +115,6 @@ class PortableSquareModulus(SquareModulus):
 
         over_ranges(work, n_groups, n_jobs)
         return packed
-
-    def fixed_base(self, base: int, exponent_bits: int) -> FixedBase:
-        """Build tables for powers of one secret base."""
-        return PowerTable(self, base, exponent_bits)
 
     @property
     def _width(self) -> int:

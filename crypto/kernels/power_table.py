@@ -9,8 +9,8 @@ import numpy as np
 from gmpy2 import mpz
 
 from crypto import wide
-from crypto.kernels.engine import FixedBase, SquareModulus
-from crypto.residues import pairs_to_words, words_to_pairs
+from crypto.kernels.engine import SquareModulus
+from crypto.residues import words_to_pairs
 from crypto.wide import Words
 
 # Measured with gmpy2 at 2048 bits for both primes together: with 8 bits 242 us a number and 27 MB
@@ -21,7 +21,7 @@ BLOCK = 4096
 """Powers at once: bounds the memory for row numbers."""
 
 
-class PowerTable(FixedBase):
+class PowerTable:
     """Table of powers of one secret base.
 
     Parameters
@@ -46,10 +46,6 @@ class PowerTable(FixedBase):
         self._pairs = words_to_pairs(wide.from_integers(entries, 2 * modulus.words), modulus.root)
 
     def powers(self, exponents: Words, *, n_jobs: int) -> Words:
-        """Raise the base to many exponents, as residues."""
-        return pairs_to_words(self.power_pairs(exponents, n_jobs=n_jobs), self._modulus.root)
-
-    def power_pairs(self, exponents: Words, *, n_jobs: int) -> Words:
         """Raise the base to many exponents.
 
         Parameters

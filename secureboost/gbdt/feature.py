@@ -16,6 +16,7 @@ from joblib import effective_n_jobs
 from numpy.typing import NDArray
 
 from crypto.errors import CiphertextError, CryptoError, UnavailableError
+from crypto.pool import Pool
 from crypto.scheme import PublicKey
 from crypto.schemes import load_public_key
 from parties.messages import Ack, MatchRows, Message, Refusal, Reply, Request
@@ -66,6 +67,8 @@ class _Training:
     clock: Clock
     cpu_before: float
     tree: FeatureTree | None = None
+    pool: Pool | None = None
+    n_masked: int = 0
 
 
 class FeatureSession(Service):
@@ -120,6 +123,8 @@ class FeatureSession(Service):
 
     def close(self) -> None:
         """Forget keys, ciphertexts and trees."""
+        if self._training is not None:
+            self._training.key.stop_pool()
         self._training = None
 
     def _match_rows(self, request: MatchRows) -> Ack:
@@ -204,6 +209,7 @@ class FeatureSession(Service):
                     f"{training.setup.n_trees} is {expected}",
                 )
             log.info("tree %d of %d", request.tree + 1, training.setup.n_trees)
+            self._work_ahead(training, request.tree)
             tree = FeatureTree(request.tree, len(training.binned[0]), self._floor(training))
         if len(request.ciphertexts) != len(request.rows):
             raise Refusal(
@@ -219,6 +225,13 @@ class FeatureSession(Service):
         training.ciphertexts[request.rows] = request.ciphertexts
         training.tree = tree
         return Ack()
+
+    def _work_ahead(self, training: _Training, tree: int) -> None:
+        """From the second tree on, make randomness while waiting, as much as a tree took."""
+        if self._n_jobs > 1 and tree == 1 and training.n_masked:
+            training.pool = training.key.start_pool(training.n_masked)
+        if training.pool is not None and tree == training.setup.n_trees - 1:
+            training.pool.pause()
 
     def _histograms(self, request: HistogramsOf) -> Histograms:
         training, tree = self._expect_tree(request.tree)
@@ -261,6 +274,7 @@ class FeatureSession(Service):
             )
         with clock.phase("pack", plan.n_cells):
             packed = key.pack(cells, setup.cell_bits, setup.cells, n_jobs=n_jobs)
+        training.n_masked += len(packed)
         with clock.phase("rerandomise", len(packed)):
             return key.rerandomise(packed, n_jobs=n_jobs)
 
@@ -309,7 +323,7 @@ class FeatureSession(Service):
             splits=tuple(training.splits),
         )
         self._table.store.save(half)
-        self._training = None
+        self.close()
         log.info("training ends: %d splits kept for model %s", len(half.splits), half.model_id)
         phases = [training.clock.phases.get(name, Phase()) for name in FEATURE_PHASES]
         return Finished(

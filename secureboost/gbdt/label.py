@@ -173,7 +173,7 @@ def train(
         len(table.y), encoding.max_integer(gradient_bound), encoding.max_integer(hessian_bound)
     )
     key_owner = KeyOwner(make_key(), packing, n_jobs, clock)
-    with open_session(partners) as session:
+    with open_session(partners) as session, key_owner.working_ahead(params):
         remote = _set_up(session, partners, params, key_owner)
         try:
             half = finish(

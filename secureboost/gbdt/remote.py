@@ -5,20 +5,22 @@ parties, ask for sums, decrypt and *check* them. Whatever a feature party sends 
 what the label party knows: the range of every sum, the totals of every node.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 import numpy as np
 from numpy.typing import NDArray
 
 from crypto.errors import CellRangeError, CiphertextError
 from crypto.packing import GradientPacking
+from crypto.pool import Pool
 from crypto.scheme import PrivateKey
 from parties.peer import Peer
 from secureboost.clock import Clock
 from secureboost.errors import IntegrityError
 from secureboost.gbdt.cells import CellLayout
 from secureboost.gbdt.columns import Columns, Frontier, Gradients, NodeHistograms, Split
+from secureboost.gbdt.params import BoosterParams
 from secureboost.gbdt.partition import RowPartition
 from secureboost.gbdt.protocol import (
     NO_NODE,
@@ -33,11 +35,14 @@ BLOCK_ROWS = 2048
 """Rows of a gradient block: one travels and is checked while the next is being encrypted."""
 
 
-@dataclass(frozen=True, repr=False)
+AHEAD_BYTES = 64 * 2**20
+"""Most memory for randomness that is made ahead."""
+
+
 class KeyOwner:
     """The label party's key and how gradients become plaintexts.
 
-    Attributes
+    Parameters
     ----------
     key : PrivateKey
     packing : GradientPacking
@@ -49,10 +54,31 @@ class KeyOwner:
         partners' sums) and ``decrypt`` (ciphertexts).
     """
 
-    key: PrivateKey
-    packing: GradientPacking
-    n_jobs: int
-    clock: Clock
+    def __init__(
+        self, key: PrivateKey, packing: GradientPacking, n_jobs: int, clock: Clock
+    ) -> None:
+        self.key = key
+        self.packing = packing
+        self.n_jobs = n_jobs
+        self.clock = clock
+        self._pool: Pool | None = None
+        self._last_tree = -1
+
+    @contextmanager
+    def working_ahead(self, params: BoosterParams) -> Iterator[None]:
+        """Make the randomness of the next tree while waiting for partners.
+
+        With one thread nothing is made ahead. No more is made than the trees can use.
+        """
+        self._last_tree = params.n_estimators - 1
+        rows = max(1, int(self.packing.n_rows * params.subsample))
+        room = AHEAD_BYTES // (8 * self.key.public_key.ciphertext_words)
+        if self.n_jobs > 1 and self._last_tree > 0:
+            self._pool = self.key.start_pool(min(rows, room))
+        try:
+            yield
+        finally:
+            self.key.stop_pool()
 
     @property
     def cells(self) -> int:
@@ -69,6 +95,8 @@ class KeyOwner:
         parties.errors.PartyError
             If a peer refuses or fails.
         """
+        if tree == self._last_tree and self._pool is not None:
+            self._pool.pause()
         rows = np.flatnonzero(gradients.active).astype(np.int32)
         pending = []
         for first in range(0, len(rows), BLOCK_ROWS):

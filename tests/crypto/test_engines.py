@@ -20,7 +20,8 @@ from crypto.errors import EngineUnavailableError
 from crypto.kernels import ENGINES, VARIABLE, portable_pairs
 from crypto.kernels.portable import PortableEngine, PortableSquareModulus
 from crypto.kernels.portable_limbs import BLOCK, add_product, add_two_products, negative_inverse
-from crypto.residues import from_pairs, invert_all, to_pairs
+from crypto.kernels.power_table import PowerTable
+from crypto.residues import from_pairs, invert_all, pairs_to_words, to_pairs
 
 AVAILABLE = [name for name, engine in ENGINES.items() if engine.available()]
 JIT = PortableEngine.available()
@@ -163,14 +164,16 @@ def test_horner(modulus, slots, shift):
 
 
 @pytest.mark.parametrize("n_jobs", [1, 50])
-def test_fixed_base(modulus, n_jobs):
+def test_power_table(modulus, n_jobs):
     bits = min(modulus.root.bit_length(), 75)
     exponents = [0, 1, 255, 256, 2**64 - 1, 2**bits - 1]
     exponents = [e for e in exponents if e < 2**bits] + numbers_below(2**bits, 5, 10)
     base = units(modulus, 6, 5)[-1]
-    table = modulus.fixed_base(base, bits)
-    powers = table.powers(wide.from_integers(exponents, modulus.words), n_jobs=n_jobs)
-    assert wide.to_integers(powers) == [gmpy2.powmod(base, e, modulus.root**2) for e in exponents]
+    powers = PowerTable(modulus, base, bits).powers(
+        wide.from_integers(exponents, modulus.words), n_jobs=n_jobs
+    )
+    expected = [gmpy2.powmod(base, e, modulus.root**2) for e in exponents]
+    assert wide.to_integers(pairs_to_words(powers, modulus.root)) == expected
 
 
 def test_results_as_pairs(modulus):

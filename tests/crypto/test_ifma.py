@@ -197,10 +197,13 @@ def test_tasks_cover_every_row_once(lengths, n_jobs):
 
 @given(st.integers(0, 50), st.integers(1, 60), st.sampled_from([1, 8]))
 def test_ranges_cover_all_in_order(count, n_jobs, multiple):
-    ranges = over_ranges(lambda first, end: (first, end), count, n_jobs, multiple)
+    ranges = over_ranges(lambda first, end: (first, end), count, n_jobs, multiple=multiple)
     assert [i for first, end in ranges for i in range(first, end)] == list(range(count))
     assert all(first % multiple == 0 for first, _ in ranges)
     assert len(ranges) <= n_jobs
+    few = over_ranges(lambda first, end: end - first, count, n_jobs, multiple=multiple, least=10)
+    assert sum(few) == count
+    assert len(few) <= max(1, count // 10)
 
 
 def test_frozen_arrays_are_views_where_possible():

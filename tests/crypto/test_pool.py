@@ -10,8 +10,9 @@ from support.keys import insecure_paillier_key
 
 from crypto import wide
 from crypto.paillier_private import PaillierPrivateKey
-from crypto.pool import BLOCK, Pool, drawn_or_pooled
+from crypto.pool import Pool, drawn_or_pooled
 
+BLOCK = 50
 SECONDS = 30.0  # more than enough; nothing waits that long
 
 
@@ -30,7 +31,7 @@ class Counter:
 
 @pytest.fixture
 def pool():
-    pool = Pool(Counter(), 3 * BLOCK)
+    pool = Pool(Counter(), 3 * BLOCK, BLOCK)
     pool.start()
     assert pool.wait_until_full(SECONDS)
     yield pool
