@@ -67,8 +67,9 @@ class PaillierPrivateKey(GuardedPrivateKey):
             raise PlaintextError(
                 f"plaintext {position} does not lie within +-2**{bits}; use a longer key", position
             )
+        n_threads = n_jobs if self._zeros.gains_by_threads else 1
         ciphertexts = drawn_or_pooled(
-            self._pool, lambda count: in_blocks(self._zeros.draw, count, n_jobs), len(plaintexts)
+            self._pool, lambda count: in_blocks(self._zeros.draw, count, n_threads), len(plaintexts)
         )
         t = ciphertexts[:, self.public_key.words :]
         t[:] = modular.add_signed(t, plaintexts, self.public_key.n)

@@ -20,7 +20,7 @@ from crypto.kernels import SquareModulus, engine
 from crypto.kernels.threads import in_blocks
 from crypto.modulus import encode_modulus
 from crypto.pool import Pool, drawn_or_pooled
-from crypto.residues import from_pairs, words_to_pairs
+from crypto.residues import from_pairs, invert_all, words_to_pairs
 from crypto.scheme import Ciphertexts, PublicKey, RowIndices
 from crypto.segments import check_segments
 from crypto.wide import Words
@@ -98,6 +98,10 @@ class PaillierPublicKey(PublicKey):
         check_segments(len(ciphertexts), rows, starts)
         with _units_only():
             return self.modulus.segment_pairs(ciphertexts, rows, starts, n_jobs=n_jobs)
+
+    def negate(self, ciphertexts: Ciphertexts) -> Ciphertexts:
+        """Invert modulo ``n**2``; see `PublicKey.negate`."""
+        return self.from_residues(invert_all(self.to_residues(ciphertexts), mpz(self.n) ** 2))
 
     def pack(
         self, ciphertexts: Ciphertexts, slot_bits: int, slots: int, *, n_jobs: int = 1

@@ -13,6 +13,7 @@ import numpy as np
 from gmpy2 import mpz
 
 from crypto import sampling, wide
+from crypto.kernels import engine
 from crypto.kernels.crt import Crt
 from crypto.kernels.power_table import PowerTable
 from crypto.paillier_half import Half
@@ -21,7 +22,15 @@ from crypto.wide import Words
 
 
 class Zeros(ABC):
-    """A law of encryptions of zero."""
+    """A law of encryptions of zero.
+
+    Attributes
+    ----------
+    gains_by_threads : bool
+        Whether threads that draw side by side are faster together than one.
+    """
+
+    gains_by_threads = True
 
     @abstractmethod
     def prepare(self) -> None:
@@ -53,6 +62,7 @@ class TableZeros(Zeros):
         self._crt = crt
         self._roots = primitive_roots
         self._lock = Lock()
+        self.gains_by_threads = engine().products_release_lock
 
     def prepare(self) -> None:
         """Build the tables."""
@@ -99,13 +109,15 @@ class DecryptionZeros(Zeros):
 class ShortExponentZeros(Zeros):
     """Powers of one secret base with short exponents, after Damgard, Jurik and Nielsen (2010).
 
-    ``h = -x**2 mod n`` for a uniform unit x, and a zero is ``(h**n)**alpha`` with alpha uniform
-    below ``2**short_exponent_bits(key_bits)``.
+    ``h = x**2 mod n`` for a uniform unit x, and a zero is ``(h**n)**alpha`` with alpha uniform
+    below ``2**short_exponent_bits(key_bits)``. (The authors take ``-x**2`` with primes that are 3 modulo
+    4. ``1 + m * n`` is a square, so squares do for all primes: a uniform one hides m under the
+    assumption of the textbook alone.)
 
-    **Assumption beyond Paillier's:** nobody without p and q can tell such powers from uniform n-th
-    residues of Jacobi symbol one. That takes two things: short exponents look like exponents
-    uniform below the order of h (a discrete-logarithm assumption in a group of unknown order), and
-    the group that h generates looks like the whole (it is all but a small factor of it, which the
+    **Assumption beyond Paillier's:** nobody without p and q can tell such powers from uniform
+    squares of n-th residues. That takes two things: short exponents look like exponents uniform
+    below the order of h (a discrete-logarithm assumption in a group of unknown order), and the
+    group that h generates looks like all squares (it is all but a small factor of them, which the
     cofactors of the primes decide; the authors' keys have no such factor). Somebody who knows p and
     q can tell them apart: never use this to re-randomise.
     """
@@ -116,6 +128,7 @@ class ShortExponentZeros(Zeros):
         self._crt = crt
         self._bits = short_exponent_bits(public_key.key_bits)
         self._lock = Lock()
+        self.gains_by_threads = engine().products_release_lock
 
     def prepare(self) -> None:
         """Draw the base and build the tables."""
@@ -133,7 +146,7 @@ class ShortExponentZeros(Zeros):
     def _tables(self) -> list[PowerTable]:
         n = mpz(self._public_key.n)
         (x,) = wide.to_mpz(self._public_key.random_units(1))
-        base = int(gmpy2.powmod(-x * x % n, n, n * n))
+        base = int(gmpy2.powmod(x * x % n, n, n * n))
         return [half.table(base, self._bits) for half in self._halves]
 
 

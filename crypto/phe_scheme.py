@@ -78,6 +78,10 @@ class PhePublicKey(PublicKey):
             ]
         )
 
+    def negate(self, ciphertexts: Ciphertexts) -> Ciphertexts:
+        """Multiply each plaintext by -1."""
+        return self.words_of([number * -1 for number in self._encrypted(ciphertexts)])
+
     def pack(
         self, ciphertexts: Ciphertexts, slot_bits: int, slots: int, *, n_jobs: int = 1
     ) -> Ciphertexts:

@@ -61,6 +61,11 @@ class PlainPublicKey(PublicKey):
         check_segments(len(ciphertexts), rows, starts)
         return sum_segments(ciphertexts, rows, starts)
 
+    def negate(self, ciphertexts: Ciphertexts) -> Ciphertexts:
+        """Take the two's complement."""
+        check_width(ciphertexts, WORDS)
+        return wide.add_constant(~ciphertexts, 1)
+
     def pack(
         self, ciphertexts: Ciphertexts, slot_bits: int, slots: int, *, n_jobs: int = 1
     ) -> Ciphertexts:

@@ -94,6 +94,10 @@ class PublicKey(ABC):
         """
 
     @abstractmethod
+    def negate(self, ciphertexts: Ciphertexts) -> Ciphertexts:
+        """Encrypt the negative of each plaintext. Slow, for a few; not re-randomised."""
+
+    @abstractmethod
     def pack(
         self, ciphertexts: Ciphertexts, slot_bits: int, slots: int, *, n_jobs: int = 1
     ) -> Ciphertexts:

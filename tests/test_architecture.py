@@ -27,7 +27,7 @@ TREES = {name: ast.parse(path.read_text(encoding="utf-8")) for name, path in FIL
 TALKERS = {
     f"secureboost.gbdt.{name}"
     for name in (
-        *("protocol", "feature", "feature_tree", "feature_table"),
+        *("protocol", "feature", "feature_tree", "feature_table", "feature_sums"),
         *("label", "remote", "partner", "scoring"),
     )
 }

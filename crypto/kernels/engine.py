@@ -39,9 +39,13 @@ class Engine(ABC):
     ----------
     name : str
         What ``SECUREBOOST_ENGINE`` calls it.
+    products_release_lock : bool
+        Whether products of pairs run outside Python's lock, so that threads multiply faster
+        together than one. Powers always do.
     """
 
     name: ClassVar[str]
+    products_release_lock: ClassVar[bool] = True
 
     @classmethod
     @abstractmethod

@@ -23,6 +23,7 @@ class Gmpy2Engine(Engine):
     """Loops over gmpy2 integers."""
 
     name: ClassVar[str] = "gmpy2"
+    products_release_lock: ClassVar[bool] = False
 
     @classmethod
     def available(cls) -> bool:

@@ -218,7 +218,8 @@ class IfmaSquareModulus(SquareModulus):
             return prod(constants.get_lanes(workspace, ifma_numbers.OTHER))
 
         # R is a power of two and the root is odd, so powers of R change nothing.
-        return gcd(prod(over_ranges(work, len(numbers), n_jobs, multiple=LANES)), self.root) == 1
+        products = over_ranges(work, len(numbers), n_jobs, multiple=LANES, least=LEAST_ROWS)
+        return gcd(prod(products), self.root) == 1
 
     def _raise(self, numbers: Words, exponent: int, n_jobs: int) -> Words:
         constants = self._constants

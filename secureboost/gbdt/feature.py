@@ -27,6 +27,7 @@ from secureboost.clock import Clock, Phase
 from secureboost.errors import ModelError
 from secureboost.gbdt.cells import CellLayout
 from secureboost.gbdt.counts import NodeCounts
+from secureboost.gbdt.feature_sums import answer_cells
 from secureboost.gbdt.feature_table import FeatureTable
 from secureboost.gbdt.feature_tree import FeatureTree, check_split, route_bits, rows_left
 from secureboost.gbdt.joint import plan_sums
@@ -261,22 +262,21 @@ class FeatureSession(Service):
         """Add up, pack and re-randomise the cells of the asked nodes."""
         features = _not_none(tree.features)
         layout = CellLayout(training.mapper.n_bins[features], training.setup.max_bin)
-        key, setup, clock, n_jobs = training.key, training.setup, training.clock, self._n_jobs
+        clock = training.clock
         with clock.phase("plan"):
             active = [rows[tree.active[rows]] for rows in rows_of_nodes]
             plan = plan_sums(training.binned, active, features, layout)
-        with clock.phase("sum", len(plan.rows) + len(plan.parts)):
-            parts = key.sum_by_segment(training.ciphertexts, plan.rows, plan.starts, n_jobs=n_jobs)
-            cells = np.empty((plan.n_cells, key.ciphertext_words), np.uint64)
-            cells[plan.direct_cells] = parts[plan.direct_parts]
-            cells[plan.joint_cells] = key.sum_by_segment(
-                parts, plan.parts, plan.part_starts, n_jobs=n_jobs
-            )
-        with clock.phase("pack", plan.n_cells):
-            packed = key.pack(cells, setup.cell_bits, setup.cells, n_jobs=n_jobs)
-        training.n_masked += len(packed)
-        with clock.phase("rerandomise", len(packed)):
-            return key.rerandomise(packed, n_jobs=n_jobs)
+        answer = answer_cells(
+            training.key,
+            training.ciphertexts,
+            plan,
+            training.setup.cell_bits,
+            training.setup.cells,
+            clock=clock,
+            n_jobs=self._n_jobs,
+        )
+        training.n_masked += len(answer)
+        return answer
 
     def _divide(self, request: Divide) -> Division:
         training, tree = self._expect_tree(request.tree)

@@ -12,6 +12,9 @@ With `n` rows, `c` occupied combinations and `k` features of `b` cells each, tha
 ``n + k * c`` additions instead of ``k * n``. Groups are chosen node by node from the combinations
 that really occur, counted with the conversions they cost (`group_cost`), so a joint histogram is
 taken only where it is cheaper than the plain one.
+
+A part that holds many rows (zero balances, missing values) is not added up at all where the node's
+total is at hand: it is the total minus the other parts of its group.
 """
 
 import math
@@ -29,6 +32,9 @@ CONVERSION = 8
 """Making a ciphertext of a product costs about as much as this many additions: 6 to 9 with the
 IFMA engine, about 4 with the others, where a group that is not taken loses little."""
 
+COMPLEMENT = 60
+"""A total minus the other parts costs about this many additions, beside those of the parts."""
+
 MAX_COMBINATIONS = 1 << 18
 """Longest table of combinations that is counted."""
 
@@ -37,31 +43,49 @@ Integers = NDArray[np.int64]
 
 @dataclass(frozen=True, repr=False)
 class SumPlan:
-    """Two rounds of `PublicKey.sum_by_segment` that give the cells of some nodes.
+    """Rounds of `PublicKey.sum_by_segment` that give the cells of some nodes.
 
-    A *part* is a cell of a feature that stands alone, or a combination of a group.
+    A *part* is a cell of a feature that stands alone, or a combination of a group. All parts of a
+    group together are the node's total.
 
     Attributes
     ----------
     n_cells : int
     rows, starts : arrays, int64
-        First round, over the rows' ciphertexts: a segment per part.
+        First round, over the rows' ciphertexts: a segment per part, empty for a complement.
+    complements : array, int64
+        Parts to be had from the rest.
+    total_parts, total_starts : arrays, int64
+        For each complement the parts, of another group, that add up to the node's total.
+    other_parts, other_starts : arrays, int64
+        For each complement the other parts of its own group.
     direct_cells, direct_parts : arrays, int64
         Cells that are a part, and which.
     joint_cells : array, int64
         The other cells.
     parts, part_starts : arrays, int64
-        Second round, over the parts: a segment per joint cell.
+        Last round, over the parts: a segment per joint cell.
     """
 
     n_cells: int
     rows: Integers
     starts: Integers
+    complements: Integers
+    total_parts: Integers
+    total_starts: Integers
+    other_parts: Integers
+    other_starts: Integers
     direct_cells: Integers
     direct_parts: Integers
     joint_cells: Integers
     parts: Integers
     part_starts: Integers
+
+    @property
+    def additions(self) -> int:
+        """Summands of all rounds."""
+        summands = (self.rows, self.total_parts, self.other_parts, self.parts)
+        return sum(map(len, summands))
 
 
 def plan_sums(
@@ -70,7 +94,7 @@ def plan_sums(
     features: NDArray[np.int32],
     layout: CellLayout,
 ) -> SumPlan:
-    """Group the features of every node and lay out both rounds.
+    """Group the features of every node and lay out all rounds.
 
     Parameters
     ----------
@@ -86,8 +110,12 @@ def plan_sums(
     draft = _Draft()
     for node, rows in enumerate(rows_of_nodes):
         codes = cell_codes(binned, rows, features, layout.n_bins, layout.max_bin)
-        for group in choose_groups(codes, cells_of):
-            order, sizes, combinations = _occupied(codes, cells_of, group)
+        groups = [
+            (group, *_occupied(codes, cells_of, group)) for group in choose_groups(codes, cells_of)
+        ]
+        draft.begin_node()
+        # the group with the fewest parts gives the total most cheaply
+        for group, order, sizes, combinations in sorted(groups, key=lambda group: len(group[2])):
             cells = [first_cell[f] + node * layout.cells_per_node for f in group]
             draft.add(rows[order], sizes, cells, combinations, cells_of[list(group)])
     return draft.finish(layout.cells_per_node * len(rows_of_nodes))
@@ -191,6 +219,10 @@ class _Draft:
 
     def __init__(self) -> None:
         self._n_parts = 0
+        self._anchor: Integers | None = None
+        self._complements: list[int] = []
+        self._total_parts: list[Integers] = []
+        self._other_parts: list[Integers] = []
         self._rows: list[NDArray[np.int32]] = []
         self._part_sizes: list[Integers] = []
         self._direct_cells: list[Integers] = []
@@ -198,6 +230,9 @@ class _Draft:
         self._joint_cells: list[Integers] = []
         self._parts: list[Integers] = []
         self._cell_sizes: list[Integers] = []
+
+    def begin_node(self) -> None:
+        self._anchor = None
 
     def add(
         self,
@@ -207,10 +242,9 @@ class _Draft:
         combinations: Sequence[Integers],
         cells_of: Integers,
     ) -> None:
-        self._rows.append(rows)
-        self._part_sizes.append(part_sizes)
         part_numbers = self._n_parts + np.arange(len(part_sizes))
         self._n_parts += len(part_sizes)
+        self._add_parts(rows, part_sizes, part_numbers)
         if not combinations:
             self._direct_cells.append(first_cells[0] + np.arange(len(part_sizes)))
             self._direct_parts.append(part_numbers)
@@ -220,17 +254,43 @@ class _Draft:
             self._parts.append(part_numbers[order])
             self._cell_sizes.append(sizes)
 
+    def _add_parts(self, rows: NDArray[np.int32], sizes: Integers, part_numbers: Integers) -> None:
+        """Note the rows of each part, leaving out those of a part that the rest gives."""
+        occupied = part_numbers[sizes > 0]
+        if self._anchor is None:
+            self._anchor = occupied
+        elif sizes.max(initial=0) > len(occupied) + len(self._anchor) + COMPLEMENT:
+            largest = int(sizes.argmax())
+            end = int(sizes[: largest + 1].sum())
+            rows = np.delete(rows, slice(end - int(sizes[largest]), end))
+            sizes = sizes.copy()
+            sizes[largest] = 0
+            self._complements.append(int(part_numbers[largest]))
+            self._total_parts.append(self._anchor)
+            self._other_parts.append(occupied[occupied != part_numbers[largest]])
+        self._rows.append(rows)
+        self._part_sizes.append(sizes)
+
     def finish(self, n_cells: int) -> SumPlan:
         return SumPlan(
             n_cells,
             _joined(self._rows),
-            np.append(0, np.cumsum(_joined(self._part_sizes))),
+            _starts(self._part_sizes),
+            np.array(self._complements, np.int64),
+            _joined(self._total_parts),
+            _starts([np.array([len(parts)]) for parts in self._total_parts]),
+            _joined(self._other_parts),
+            _starts([np.array([len(parts)]) for parts in self._other_parts]),
             _joined(self._direct_cells),
             _joined(self._direct_parts),
             _joined(self._joint_cells),
             _joined(self._parts),
-            np.append(0, np.cumsum(_joined(self._cell_sizes))),
+            _starts(self._cell_sizes),
         )
+
+
+def _starts(sizes: Sequence[Integers]) -> Integers:
+    return np.append(0, np.cumsum(_joined(sizes))).astype(np.int64)
 
 
 def _joined(pieces: Sequence[NDArray[Any]]) -> Integers:

@@ -19,6 +19,7 @@ from crypto import sampling
 from crypto.fixed_point import FixedPoint
 from crypto.packing import GradientPacking
 from crypto.paillier import PaillierScheme
+from crypto.paillier_private import PaillierPrivateKey
 from crypto.plain import PlainScheme
 from crypto.scheme import Ciphertexts, PrivateKey, PublicKey
 from secureboost.clock import Phase
@@ -49,7 +50,7 @@ def calibrate(
     key_bits: int = 2048,
     seconds: float = 5.0,
     *,
-    key: PrivateKey | None = None,
+    key: PaillierPrivateKey | None = None,
     n_jobs: int = -1,
 ) -> Rates:
     """Time every kind of operation on this machine, as busy as it is now.
@@ -59,8 +60,8 @@ def calibrate(
     key_bits : int
     seconds : float
         About how long; each operation is timed at least twice, whatever that takes.
-    key : PrivateKey, optional
-        A Paillier key of that length; by default one is made.
+    key : PaillierPrivateKey, optional
+        Of that length; by default one is made, and its making timed.
     n_jobs : int
         Threads; -1 is one per core.
 
@@ -70,12 +71,13 @@ def calibrate(
     """
     n_jobs = effective_n_jobs(n_jobs)
     watch = _Watch()
-    if key is None:
-        key = PaillierScheme().generate(key_bits)
-    packing = _nominal_packing()
-    one_row = packing.pack(np.zeros((1, 2), np.int64))
-    key.encrypt(one_row, n_jobs=n_jobs)  # makes tables
+    key = key or PaillierScheme().generate(key_bits)
     start = watch.read()
+    packing = _nominal_packing()
+    key.encrypt(packing.pack(np.zeros((1, 2), np.int64)), n_jobs=n_jobs)  # loads what is compiled
+    watch = _Watch()
+    PaillierPrivateKey(key.p, key.q).prepare()
+    start += watch.read()
     framework = _framework(n_jobs)
     public = key.public_key
     encrypt, decrypt = _owner_rates(key, packing, 0.4 * seconds, n_jobs)
@@ -114,7 +116,8 @@ class _Watch:
 
 def timed(work: Work, seconds: float) -> Time:
     """Repeat `work` for so long, at least twice; the median of all but the first."""
-    watch, times = _Watch(), []
+    watch = _Watch()
+    times: list[Time] = []
     work()
     while not times or watch.read().wall < seconds:
         once = _Watch()
@@ -154,16 +157,12 @@ def _owner_rates(
 ) -> tuple[Time, Cost]:
     """What the label party does with its key: encrypt, decrypt."""
     rows = np.zeros((BLOCK_ROWS, 2), np.int64)
-    block = timed(
-        lambda: key.encrypt(packing.pack(rows), n_jobs=n_jobs), 0.6 * seconds
-    )
+    block = timed(lambda: key.encrypt(packing.pack(rows), n_jobs=n_jobs), 0.6 * seconds)
     slots = packing.cells_per_ciphertext(key.public_key.plaintext_bits)
 
     def decrypt(count: int) -> Work:
         ciphertexts = key.encrypt(packing.pack(rows[:count]), n_jobs=n_jobs)
-        return lambda: packing.unpack(
-            key.decrypt(ciphertexts, n_jobs=n_jobs), count * slots, slots
-        )
+        return lambda: packing.unpack(key.decrypt(ciphertexts, n_jobs=n_jobs), count * slots, slots)
 
     return block * (1 / BLOCK_ROWS), _timed_cost(decrypt, FEW, MANY, 0.4 * seconds)
 

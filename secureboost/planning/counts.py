@@ -21,8 +21,8 @@ from secureboost.gbdt.remote import BLOCK_ROWS
 from secureboost.planning.shape import Shape
 
 SMALLER_SHARE = 0.25
-"""Rows of a level in the smaller of two siblings. It is 0.5 where every split is even; measured over
-whole runs on real and made-up tables: 0.19 to 0.34."""
+"""Rows of a level in the smaller of two siblings. It is 0.5 where every split is even; in
+whole runs on real and made-up tables it was 0.19 to 0.34."""
 
 
 @dataclass(frozen=True)
@@ -94,9 +94,7 @@ class Counts:
     @cached_property
     def partner_bins(self) -> tuple[tuple[int, ...], ...]:
         """Bins of the columns of each party that take part."""
-        return tuple(
-            _some(bins, self.shape.colsample_bytree) for bins in self.shape.partner_bins
-        )
+        return tuple(_some(bins, self.shape.colsample_bytree) for bins in self.shape.partner_bins)
 
     @property
     def own_columns(self) -> int:

@@ -1,22 +1,17 @@
 """From counts and rates to seconds, bytes and memory."""
 
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from parties.peer import IN_FLIGHT
 from secureboost.clock import Phase
-from secureboost.gbdt.remote import BLOCK_ROWS
-from secureboost.planning.counts import Counts, Sums
+from secureboost.planning.counts import Counts
+from secureboost.planning.memory import label_memory, partner_memory
 from secureboost.planning.rates import Rates, Time
 from secureboost.planning.shape import Link, Shape
+from secureboost.planning.timeline import Timeline, timeline
 from secureboost.planning.traffic import traffic
-
-MADE_AHEAD = 0.0
-"""Share of the time in which the label party waits for sums that goes into randomness for the
-next tree. Encryption then finds so much of its work done."""
-
-Times = dict[str, tuple[Time, int]]
-"""Time and number of operations by phase."""
+from secureboost.planning.work import Work, label_work, partner_work
 
 
 @dataclass(frozen=True)
@@ -26,8 +21,8 @@ class PartyPlan:
     Attributes
     ----------
     phases : mapping of str to Phase
-        As `secureboost.gbdt.label.PartyTime` has them after a run, and ``start`` and ``other``,
-        which a run does not count.
+        As `secureboost.gbdt.label.PartyTime` has them after a run; and ``start``, ``other`` and a
+        feature party's ``bin``, which a run does not time on their own.
     cpu_seconds : float
         Processor time, all threads together.
     memory_bytes : int
@@ -78,33 +73,58 @@ def predict(shape: Shape, rates: Rates, link: Link) -> Plan:
     rates : Rates
         At the key length of `shape`; others are converted (`Rates.for_key_bits`).
     link : Link
+
+    Raises
+    ------
+    crypto.errors.CapacityError
+        If sums over so many rows could overflow.
     """
     if rates.key_bits != shape.key_bits:
         rates = rates.for_key_bits(shape.key_bits)
     counts = Counts(shape)
-    label = _label_work(counts, rates)
-    partners = [_partner_work(counts, number, rates) for number in range(len(shape.partner_bins))]
-    if link.one_process:  # where a feature party has one thread
+    label = label_work(counts, rates)
+    partners = [partner_work(counts, number, rates) for number in range(len(shape.partner_bins))]
+    if link.place == "one process":
         partners = [
             {name: (time.one_thread, count) for name, (time, count) in work.items()}
             for work in partners
         ]
     messages = traffic(counts)
-    path = _critical_path(counts, label, partners, rates, link)
-    no_latency = _critical_path(counts, label, partners, rates, Link(link.megabits, 0.0, link.one_process))
-    no_link = _critical_path(counts, label, partners, rates, Link(float("inf"), 0.0, link.one_process))
-    waiting = {"send": (Time(path.send), counts.blocks * shape.trees * len(partners)), "wait": (Time(path.wait), len(counts.levels) * shape.trees * len(partners))}
+
+    def over(line: Link) -> Timeline:
+        return timeline(counts, label, partners, messages, line, rates.n_jobs)
+
+    real, no_latency = over(link), over(replace(link, latency=0.0))
+    no_link = over(replace(link, latency=0.0, megabits=math.inf))
+    all_traffic = [t for by_request in messages for t in by_request.values()]
+    asked = shape.trees * len(partners)
+    overlapped = {
+        "encrypt": Phase(real.encrypt, label["encrypt"][1]),
+        "send": Phase(real.send, counts.blocks * asked),
+        "wait": Phase(real.wait, len(counts.levels) * asked),
+    }
     return Plan(
         shape=shape,
         link=link,
-        label=_party_plan(label | waiting, _label_memory(counts, rates)),
+        label=_party_plan(label, overlapped, label_memory(counts, rates)),
         partners=tuple(
-            _party_plan(work, _partner_memory(counts, number, rates))
-            for number, work in enumerate(partners)
+            _party_plan(
+                work,
+                {"rerandomise": Phase(masks, work["rerandomise"][1])},
+                partner_memory(counts, number, rates),
+            )
+            for number, (work, masks) in enumerate(zip(partners, real.rerandomise, strict=True))
         ),
-        wall_seconds=path.wall,
+        wall_seconds=real.wall,
         transfer_seconds=no_latency.wall - no_link.wall,
-        latency_seconds=path.wall - no_latency.wall,
-        bytes_sent=sum(t.bytes_sent for by_request in messages for t in by_request.values()),
-        bytes_received=sum(t.bytes_received for by_request in messages for t in by_request.values()),
+        latency_seconds=real.wall - no_latency.wall,
+        bytes_sent=sum(t.bytes_sent for t in all_traffic),
+        bytes_received=sum(t.bytes_received for t in all_traffic),
     )
+
+
+def _party_plan(work: Work, overlapped: Mapping[str, Phase], memory_bytes: int) -> PartyPlan:
+    """Put a party's plan together; `overlapped` replaces phases that others shorten or cause."""
+    phases = {name: Phase(time.wall, count) for name, (time, count) in work.items()}
+    cpu = sum((time for time, _ in work.values()), Time()).cpu
+    return PartyPlan({**phases, **overlapped}, cpu, memory_bytes)

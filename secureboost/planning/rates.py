@@ -1,6 +1,7 @@
 """What one operation takes on a machine: measured by `calibration`, multiplied by `predict`."""
 
 from dataclasses import dataclass, fields, replace
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -121,7 +122,7 @@ class Rates:
 
     def for_key_bits(self, key_bits: int) -> "Rates":
         """Guess the rates at another key length by how the work grows, without measuring."""
-        changed = {}
+        changed: dict[str, Any] = {"key_bits": key_bits}
         for field in fields(self):
             factor = (key_bits / self.key_bits) ** _GROWTH.get(field.name, 0)
             value = getattr(self, field.name)
@@ -129,4 +130,4 @@ class Rates:
                 changed[field.name] = value * factor
             elif isinstance(value, Cost):
                 changed[field.name] = value.scaled(factor)
-        return replace(self, key_bits=key_bits, **changed)
+        return replace(self, **changed)

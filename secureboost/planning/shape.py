@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from numbers import Integral, Real
+from typing import Literal
 
 from crypto.fixed_point import FixedPoint
 from crypto.modulus import check_key_bits
@@ -24,6 +25,7 @@ _LIMITS: dict[str, tuple[int, int]] = {
     "trees": (1, 10**6),
     "min_child_samples": (1, 2**31 - 1),
 }
+Place = Literal["apart", "one machine", "one process"]
 _SHARES = ("subsample", "colsample_bytree")
 
 
@@ -137,8 +139,9 @@ class Link:
         it.
     latency : float
         Milliseconds for a question of no size and its answer (what ``ping`` shows).
-    one_process : bool
-        There is no line: the parties are simulated in one process and share its cores.
+    place : {"apart", "one machine", "one process"}
+        Whether the parties have a machine each, share one, or are simulated in one process, where
+        a feature party has one thread.
 
     Raises
     ------
@@ -147,12 +150,12 @@ class Link:
 
     megabits: float = 100.0
     latency: float = 20.0
-    one_process: bool = False
+    place: Place = "apart"
 
     def __post_init__(self) -> None:
         for name in ("megabits", "latency"):
             value = getattr(self, name)
-            if not isinstance(value, Real) or isinstance(value, bool) or math.isnan(value):
+            if isinstance(value, bool) or not isinstance(value, Real) or math.isnan(value):
                 raise ConfigError(f"{value!r} is not a number", name)
         if self.megabits <= 0:
             raise ConfigError(f"{self.megabits} must be above 0 Mbit/s", "megabits")
@@ -164,8 +167,8 @@ class Link:
         return 8 * n_bytes / (self.megabits * 1e6)
 
 
-ONE_PROCESS = Link(math.inf, 0.0, one_process=True)
-"""For `secureboost simulate`."""
+ONE_MACHINE = Link(math.inf, 0.0, "one machine")
+ONE_PROCESS = Link(math.inf, 0.0, "one process")
 
 
 def equal_bins(columns: Sequence[int], bins: int) -> tuple[tuple[int, ...], ...]:
@@ -183,14 +186,14 @@ def equal_bins(columns: Sequence[int], bins: int) -> tuple[tuple[int, ...], ...]
 
 
 def _check_integer(name: str, value: object, low: int, high: int) -> None:
-    if not isinstance(value, Integral) or isinstance(value, bool):
+    if isinstance(value, bool) or not isinstance(value, Integral):
         raise ConfigError(f"{value!r} is not a whole number", name)
     if not low <= int(value) <= high:
         raise ConfigError(f"{value} must be {low} to {high}", name)
 
 
 def _check_share(name: str, value: object) -> None:
-    if not isinstance(value, Real) or isinstance(value, bool):
+    if isinstance(value, bool) or not isinstance(value, Real):
         raise ConfigError(f"{value!r} is not a number", name)
     if not 0 < float(value) <= 1:
         raise ConfigError(f"{value} must be above 0 and at most 1", name)

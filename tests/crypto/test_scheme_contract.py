@@ -88,6 +88,12 @@ def test_packing(key):
     check_packing(key)
 
 
+def test_negatives(key):
+    numbers = [0, 1, -1, 12345, -(2**90)]
+    negated = key.public_key.negate(key.encrypt(words(numbers)))
+    assert decrypted(key, negated) == [-number for number in numbers]
+
+
 def test_the_largest_plaintexts(key):
     limit = 2**key.public_key.plaintext_bits
     width = wide.words_for(key.public_key.plaintext_bits + 2)

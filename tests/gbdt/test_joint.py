@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from secureboost.gbdt.cells import CellLayout
 from secureboost.gbdt.joint import (
+    COMPLEMENT,
     CONVERSION,
     SumPlan,
     cell_codes,
@@ -38,26 +39,29 @@ def carry_out(plan: SumPlan, values: np.ndarray) -> np.ndarray:
         )
 
     parts = sums(values, plan.rows, plan.starts)
+    parts[plan.complements] = sums(parts, plan.total_parts, plan.total_starts) - sums(
+        parts, plan.other_parts, plan.other_starts
+    )
     cells = np.full(plan.n_cells, -1)
     cells[plan.direct_cells] = parts[plan.direct_parts]
     cells[plan.joint_cells] = sums(parts, plan.parts, plan.part_starts)
     return cells
 
 
-def naive_cells(binned, rows_of_nodes, features, n_bins, values):
+def naive_cells(binned, rows_of_nodes, features, n_bins, values, max_bin=MAX_BIN):
     cells = []
     for rows in rows_of_nodes:
         for feature in features:
             bins = binned[feature][rows]
             cells += [values[rows[bins == b]].sum() for b in range(n_bins[feature])]
-            cells.append(values[rows[bins == MAX_BIN]].sum())
+            cells.append(values[rows[bins == max_bin]].sum())
     return np.array(cells)
 
 
 def plan_cost(plan: SumPlan) -> int:
-    """Additions and conversions of both rounds, empty cells counted as `group_cost` does."""
+    """Additions and conversions of all rounds, empty cells counted as `group_cost` does."""
     made = len(plan.starts) - 1 + len(plan.joint_cells)
-    return len(plan.rows) + len(plan.parts) + made * (CONVERSION - 1)
+    return plan.additions + len(plan.complements) * COMPLEMENT + made * (CONVERSION - 1)
 
 
 @pytest.mark.kernels
@@ -99,6 +103,20 @@ def test_no_row_at_all():
         layout,
     )
     assert (carry_out(plan, np.ones(5, np.int64)) == 0).all()
+
+
+def test_a_frequent_value_is_the_total_minus_the_rest():
+    rng = np.random.default_rng(1)
+    n_rows, n_bins, max_bin = 3_000, [200, 200], 250
+    binned = np.stack([rng.integers(0, bins, n_rows) for bins in n_bins]).astype(np.uint8)
+    binned[1, rng.random(n_rows) < 0.5] = max_bin
+    rows, features = np.arange(n_rows, dtype=np.int32), np.arange(2, dtype=np.int32)
+    values = rng.integers(-1000, 1000, n_rows)
+    plan = plan_sums(binned, [rows], features, CellLayout(np.array(n_bins, np.int32), max_bin))
+    assert len(plan.complements) == 1
+    assert plan.additions < 1.8 * n_rows
+    expected = naive_cells(binned, [rows], features, n_bins, values, max_bin)
+    assert (carry_out(plan, values) == expected).all()
 
 
 def test_groups_columns_of_few_values_and_leaves_wide_ones_alone():

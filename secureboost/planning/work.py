@@ -1,0 +1,67 @@
+"""Time and number of operations of each phase, for a whole training and each party's own work."""
+
+from collections.abc import Sequence
+
+from secureboost.planning.counts import Counts
+from secureboost.planning.rates import Rates, Time
+
+Work = dict[str, tuple[Time, int]]
+"""Time and number of operations by phase; operations are what `secureboost.clock` counts there."""
+
+
+def label_work(counts: Counts, rates: Rates) -> Work:
+    """Work of the label party, without what is waiting.
+
+    ``start`` (making the key) and ``other`` (sums of nodes, messages) are phases that a run does
+    not time on its own.
+    """
+    shape, trees = counts.shape, counts.shape.trees
+    questions = trees * len(counts.levels)
+    ciphertexts = trees * sum(sums.ciphertexts for party in counts.sums for sums in party)
+    cells = counts.nodes * counts.all_columns * (shape.bins + 1)
+    values = shape.rows * shape.own_columns
+    rows = trees * shape.active_rows
+    divided = shape.rows * len(counts.levels) * trees
+    return {
+        "start": (rates.start, 1),
+        "bin": (rates.bin * values, values),
+        "encrypt": (rates.encrypt * rows, rows),
+        "histogram": (rates.histogram * (trees * counts.own_values), trees * counts.own_values),
+        "decrypt": (rates.decrypt.of(questions * len(counts.sums), ciphertexts), ciphertexts),
+        "split": (rates.split * (trees * cells), trees * counts.nodes),
+        "divide": (rates.divide * divided, trees * counts.nodes),
+        "other": (
+            rates.question.of(questions, questions * shape.rows) * len(counts.sums),
+            questions,
+        ),
+    }
+
+
+def partner_work(counts: Counts, number: int, rates: Rates) -> Work:
+    """Work of one feature party; ``bin`` is a phase that a run does not time there."""
+    shape, trees = counts.shape, counts.shape.trees
+    levels = counts.sums[number]
+
+    def total(values: Sequence[int]) -> int:
+        return trees * sum(values)
+
+    calls = trees * len(levels)
+    additions = total([sums.additions for sums in levels])
+    segments = total([sums.segments for sums in levels])
+    cells = total([sums.cells for sums in levels])
+    ciphertexts = total([sums.ciphertexts for sums in levels])
+    values = shape.rows * len(shape.partner_bins[number])
+    rows = trees * shape.active_rows
+    wins = round(trees * counts.nodes * counts.share_of_wins(number))
+    return {
+        "bin": (rates.bin * values, values),
+        "check": (rates.check * rows, rows),
+        "plan": (rates.sort * total([sums.values for sums in levels]), 0),
+        "sum": (rates.addition * additions + rates.segment * segments, additions),
+        "pack": (rates.pack.of(calls, cells * shape.packing.cell_bits), cells),
+        "rerandomise": (rates.rerandomise.of(calls, ciphertexts), ciphertexts),
+        "divide": (
+            rates.divide * (shape.rows * calls * counts.share_of_wins(number)),
+            wins,
+        ),
+    }
