@@ -54,8 +54,8 @@ class Outcome:
     scores: np.ndarray
 
     def per_tree(self, name: str) -> float:
-        """Mean seconds of a tree: ``"wall"``, or CPU of a party. The first is not among them."""
-        return float(np.mean([tree[name] for tree in self.result["trees"]]))
+        """Seconds of a tree: ``"wall"``, or CPU of a party."""
+        return self.result["tree"][name]
 
     @property
     def parties(self) -> list[str]:
@@ -75,13 +75,12 @@ class Outcome:
     def mb_per_tree(self) -> float:
         """10^6 bytes that cross for a tree, both ways."""
         total = self.result["bytes_sent"] + self.result["bytes_received"]
-        return total / (len(self.result["trees"]) + 1) / 1e6
+        return total / self.result["n_trees"] / 1e6
 
     def phases_per_tree(self, party: str) -> dict[str, float]:
         """Wall seconds of each kind of work in a tree; binning, done once, is left out."""
-        n_trees = len(self.result["trees"]) + 1
         return {
-            name: phase["seconds"] / n_trees
+            name: phase["seconds"] / self.result["n_trees"]
             for name, phase in self.result["phases"][party].items()
             if name != "bin"
         }
@@ -95,7 +94,7 @@ def federated(
     line: dict[str, float] | None = None,
     prefix: Sequence[str] = (),
 ) -> Outcome:
-    """Train between processes; of several repeats the one with the fewest CPU seconds a tree.
+    """Train between processes.
 
     Parameters
     ----------
@@ -103,6 +102,7 @@ def federated(
     parameters : dict
         Of `SecureBoostClassifier`, ``key_bits`` and at least two trees among them.
     repeats : int
+        The least of each number counts.
     line : dict, optional
         Arguments of `link.Line`.
     prefix : sequence of str
@@ -110,13 +110,12 @@ def federated(
     """
     if parameters["n_estimators"] < 2:
         raise ValueError(
-            f"n_estimators={parameters['n_estimators']}: the first tree cannot be told from what a "
-            "run costs once; measure at least 2"
+            f"n_estimators={parameters['n_estimators']}: one tree cannot be told from what a run "
+            "costs once; measure at least 2"
         )
-    job = {"task": "train", "parameters": parameters, "line": line}
+    job = {"task": "train", "parameters": parameters, "line": line, "repeats": repeats}
     with company_folder(data) as folder, feature_parties(data, folder, prefix) as served:
-        outcomes = [run_label_party(folder, job, served, prefix) for _ in range(repeats)]
-    return min(outcomes, key=lambda outcome: outcome.cpu_per_tree)
+        return run_label_party(folder, job, served, prefix)
 
 
 @contextmanager

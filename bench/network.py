@@ -88,15 +88,17 @@ def shaped_namespace(scenario: Scenario) -> Iterator[tuple[str, ...] | None]:
             run_tool("ip", "netns", "del", NAMESPACE)
 
 
-def measure(data: Vertical, parameters: dict[str, Any], scenario: Scenario) -> tuple[Outcome, str]:
+def measure(
+    data: Vertical, parameters: dict[str, Any], scenario: Scenario, repeats: int
+) -> tuple[Outcome, str]:
     """Train over a line; also how the line was made."""
     if scenario.mbit is None:
-        return federated(data, parameters), "none"
+        return federated(data, parameters, repeats=repeats), "none"
     with shaped_namespace(scenario) as prefix:
         if prefix is not None:
-            return federated(data, parameters, prefix=prefix), NETEM
+            return federated(data, parameters, repeats=repeats, prefix=prefix), NETEM
     line = {"mbit": scenario.mbit, "round_trip_ms": scenario.round_trip_ms}
-    return federated(data, parameters, line=line), DELAYING
+    return federated(data, parameters, repeats=repeats, line=line), DELAYING
 
 
 def summary(outcome: Outcome) -> dict[str, Any]:
@@ -108,7 +110,7 @@ def summary(outcome: Outcome) -> dict[str, Any]:
         "wall": wall,
         "cpu": outcome.cpu_per_tree,
         "mb": outcome.mb_per_tree(),
-        "messages": outcome.result["messages"] / (len(outcome.result["trees"]) + 1),
+        "messages": outcome.result["messages"] / outcome.result["n_trees"],
         "phases": work | {"other": max(0.0, wall - sum(work.values()))},
         "partner_busy": sum(busy.values()),
     }
@@ -130,10 +132,11 @@ def grid(title: str, results: dict[str, dict[str, Any]], how: str) -> Grid:
     )
     return Grid(
         title,
-        ("line", "wall s", "MB", "messages", *shown, "partner busy"),
+        ("line", "wall s", "MB", "asks", *shown, "partner"),
         rows,
         f"Per tree. The line is made by {how}. Encrypt to divide: wall seconds of the label "
-        "party; send is waiting for the line, wait is line and feature party together.",
+        "party; send is waiting for the line, wait is line and feature party together. Partner: "
+        "wall seconds in which the feature party works.",
     )
 
 
@@ -152,6 +155,7 @@ def main() -> None:
     parser.add_argument("--data", choices=["credit", "made-up"], default="credit")
     parser.add_argument("--rows", type=int, default=30_000, help="made-up rows")
     parser.add_argument("--trees", type=int, default=3, help="at least 2")
+    parser.add_argument("--repeats", type=int, default=1, help="the least counts")
     parser.add_argument("--depth", type=int, default=5)
     parser.add_argument("--bins", type=int, default=32)
     parser.add_argument("--key-bits", type=int, default=2048)
@@ -166,7 +170,7 @@ def main() -> None:
     }
     results = {}
     for scenario in SCENARIOS:
-        outcome, how = measure(data, parameters, scenario)
+        outcome, how = measure(data, parameters, scenario, args.repeats)
         results[scenario.name] = summary(outcome)
         print(f"  {scenario.name}: {results[scenario.name]['wall']:.2f} s a tree", flush=True)
     title = f"{data.name}, {len(data.train):,} rows, depth {args.depth}, {args.key_bits} bits"

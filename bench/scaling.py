@@ -45,6 +45,10 @@ QUICK = {
     "parties": (1, 2),
 }
 OWN_COLUMNS = 10
+LINES = {
+    "cpu_label": ("label party", plots.BLUE),
+    "cpu_feature": ("each feature party", plots.ORANGE),
+}
 UNITS = {
     "rows": "rows",
     "columns": "columns of a feature party",
@@ -54,7 +58,7 @@ UNITS = {
 }
 
 
-def measure(point: Point, trees: int, key_bits: int) -> dict[str, float]:
+def measure(point: Point, trees: int, repeats: int, key_bits: int) -> dict[str, float]:
     """Cost of a tree, and memory, at one point."""
     data = made_up(point.rows, OWN_COLUMNS, point.columns, parties=point.parties)
     outcome: Outcome = federated(
@@ -65,6 +69,7 @@ def measure(point: Point, trees: int, key_bits: int) -> dict[str, float]:
             "max_bin": point.bins,
             "key_bits": key_bits,
         },
+        repeats=repeats,
     )
     label, *features = outcome.parties
     memory = outcome.result["memory"]
@@ -81,7 +86,9 @@ def measure(point: Point, trees: int, key_bits: int) -> dict[str, float]:
     }
 
 
-def sweep(base: Point, values: dict[str, tuple[int, ...]], trees: int, key_bits: int) -> Any:
+def sweep(
+    base: Point, values: dict[str, tuple[int, ...]], trees: int, repeats: int, key_bits: int
+) -> Any:
     """Results by quantity and value; the base point is measured once."""
     known: dict[Point, dict[str, float]] = {}
     results: dict[str, dict[int, dict[str, float]]] = {}
@@ -90,7 +97,7 @@ def sweep(base: Point, values: dict[str, tuple[int, ...]], trees: int, key_bits:
         for step in steps:
             point = replace(base, **{quantity: step})
             if point not in known:
-                known[point] = measure(point, trees, key_bits)
+                known[point] = measure(point, trees, repeats, key_bits)
                 print(f"  {point}: {known[point]['cpu']:.2f} CPU s a tree", flush=True)
             results[quantity][step] = known[point]
     return results
@@ -119,15 +126,15 @@ def costs_grid(title: str, base: Point, results: Any) -> Grid:
         (
             "varied",
             "CPU s label",
-            "CPU s a feature party",
+            "CPU s feature",
             "CPU s all",
             "wall s",
-            "MB sent",
-            "MB peak, label",
-            "MB peak, feature",
+            "MB",
+            "peak MB label",
+            "peak MB feature",
         ),
         tuple(rows),
-        "All per tree but the peaks. * is the base point, which the others vary.",
+        "All per tree but the peaks; feature: of each feature party. * is the base point.",
     )
 
 
@@ -182,18 +189,15 @@ def plot(title: str, results: Any) -> None:
             return
         for ax, (quantity, by_value) in zip(axes, results.items(), strict=True):
             values = list(by_value)
-            for key, name, colour in (
-                ("cpu_label", "label party", plots.BLUE),
-                ("cpu_feature", "each feature party", plots.ORANGE),
-            ):
+            for key, (name, colour) in LINES.items():
                 seconds = [cost[key] for cost in by_value.values()]
                 ax.plot(values, seconds, marker="o", markersize=4, color=colour, label=name)
             ax.set_xlabel(UNITS[quantity])
-            ax.set_ylim(bottom=0)
-            if quantity == "rows":
-                ax.set_xticks(values[-2:], [f"{value // 1000:,}k" for value in values[-2:]])
+            if max(values) >= 10_000:
+                ax.xaxis.set_major_formatter(lambda value, _: f"{value / 1000:g}k")
             else:
-                ax.set_xticks(values)
+                ax.set_xticks([value for value in values if value > 0.1 * max(values)])
+            ax.set_ylim(0, 1.1 * max(c[k] for c in by_value.values() for k in LINES))
         axes[0].set_ylabel("CPU seconds a tree")
         axes[0].legend(fontsize=8)
         axes[0].figure.suptitle(title, fontsize=10, x=0.01, ha="left")
@@ -203,11 +207,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="fewer and smaller points")
     parser.add_argument("--trees", type=int, default=3, help="at least 2")
+    parser.add_argument("--repeats", type=int, default=1, help="the least counts")
     parser.add_argument("--key-bits", type=int, default=2048)
     args = parser.parse_args()
     where = machine()
     base = Point(rows=10_000) if args.quick else Point()
-    results = sweep(base, QUICK if args.quick else FULL, args.trees, args.key_bits)
+    results = sweep(base, QUICK if args.quick else FULL, args.trees, args.repeats, args.key_bits)
     memory = memory_per_row(results["rows"])
     title = (
         f"Around {base.rows:,} rows x ({OWN_COLUMNS} + {base.columns}), {base.bins} bins, depth "

@@ -35,19 +35,17 @@ class Grid:
 
     def print(self) -> None:
         """Write to the terminal."""
-        table = Table(
-            title=self.title,
-            caption=self.note,
-            title_justify="left",
-            caption_justify="left",
-            box=box.SIMPLE_HEAD,
-        )
+        table = Table(box=box.SIMPLE_HEAD, collapse_padding=True, pad_edge=False)
         for position, column in enumerate(self.columns):
             first = position == 0
             table.add_column(column, justify="left" if first else "right", no_wrap=first)
         for row in self.rows:
             table.add_row(*row)
-        Console(width=WIDTH).print(table)
+        console = Console(width=WIDTH, highlight=False)
+        console.print(self.title, style="bold", markup=False)
+        console.print(table)
+        console.print(self.note, style="dim", markup=False)
+        console.print()
 
     def markdown(self) -> str:
         """Write as GitHub does tables."""

@@ -208,15 +208,15 @@ def costs_grid(title: str, results: dict[str, dict[str, Any]]) -> Grid:
             "wall s a tree",
             "set-up CPU s",
             "MB a tree",
-            "MB peak, label",
-            "MB peak, feature",
+            "label MB",
+            "feature MB",
             "AUC",
             "= twin",
         ),
         tuple(rows),
         "CPU seconds of all parties together. Set-up (imports, kernels, key, encryption tables, "
-        "binning) is paid once a run and is in no number per tree. Peaks: resident memory during "
-        "training of the label party's and of the feature party's process.",
+        "binning) is paid once a run and is in no number per tree. Label MB, feature MB: peak "
+        "resident memory of each party's process during training.",
     )
 
 
@@ -256,7 +256,8 @@ def plot(name: str, title: str, results: dict[str, dict[str, Any]]) -> None:
             return
         colours = [plots.BLUE if s.startswith("federated") else plots.GREY for s in results]
         plots.bars(axes[0], list(results), [r["cpu"] for r in results.values()], colours)
-        axes[0].set_title(title)
+        axes[0].set_title("Cost")
+        axes[0].figure.suptitle(title, fontsize=10, x=0.01, ha="left")
         axes[0].set_xlabel("CPU seconds a tree, all parties together (log)")
         plots.stacks(axes[1], stacks)
         axes[1].set_title("Where the time goes")
@@ -275,7 +276,7 @@ def main() -> None:
     parser.add_argument("--bins", type=int, default=32)
     parser.add_argument("--rate", type=float, default=0.3)
     parser.add_argument("--key-bits", type=int, nargs="*", default=[2048])
-    parser.add_argument("--repeats", type=int, default=1, help="the least CPU time counts")
+    parser.add_argument("--repeats", type=int, default=1, help="the least counts")
     parser.add_argument("--name", default="train_vs_plaintext", help="of the files in results/")
     args = parser.parse_args()
     where = machine()

@@ -7,7 +7,7 @@ at all; here a kernel is then compiled anew in each process.
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from threading import Timer
@@ -64,10 +64,25 @@ def prepare(name: str, kernels: Sequence[tuple[Any, tuple[Any, ...]]]) -> None:
     kernels : sequence of (dispatcher, argument types)
     """
     folder = _folder(kernels[0][0])
+    if folder:
+        _forget_older(folder, Path(kernels[0][0].py_func.__code__.co_filename).parent)
     kept = f"once; they are kept in {folder}" if folder else "for this run only"
     with _announced(f"compiling the {name} kernels, {kept}"):
         for function, types in kernels:
             function.compile(types)
+
+
+def _forget_older(folder: Path, sources: Path) -> None:
+    """Remove what was compiled before any source file beside the kernels was written.
+
+    numba looks at the file of a kernel only, not at those that its code or its constants come from,
+    and would go on with what an older version of those made.
+    """
+    newest = max(path.stat().st_mtime for path in sources.glob("*.py"))
+    for index in folder.glob("*.nbi"):
+        with suppress(OSError):  # another process may do the same, or may be the only one allowed
+            if index.stat().st_mtime < newest:
+                index.unlink()
 
 
 @contextmanager

@@ -110,9 +110,9 @@ class ShortExponentZeros(Zeros):
     """Powers of one secret base with short exponents, after Damgard, Jurik and Nielsen (2010).
 
     ``h = x**2 mod n`` for a uniform unit x, and a zero is ``(h**n)**alpha`` with alpha uniform
-    below ``2**short_exponent_bits(key_bits)``. (The authors take ``-x**2`` with primes that are 3 modulo
-    4. ``1 + m * n`` is a square, so squares do for all primes: a uniform one hides m under the
-    assumption of the textbook alone.)
+    below ``2**short_exponent_bits(key_bits)``. (The authors take ``-x**2`` with primes that are 3
+    modulo 4. As ``1 + m * n`` is a square, squares do for all primes: times a uniform one it hides
+    m under the textbook's assumption alone.)
 
     **Assumption beyond Paillier's:** nobody without p and q can tell such powers from uniform
     squares of n-th residues. That takes two things: short exponents look like exponents uniform

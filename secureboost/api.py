@@ -125,6 +125,8 @@ class SecureBoostClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
         Messages and bytes by party and request type.
     times_ : dict
         Seconds and operations by party and phase (`secureboost.gbdt.label.PartyTime`).
+    partner_bins_ : dict
+        By party how many bins each of its columns has.
 
     Examples
     --------
@@ -272,6 +274,7 @@ class SecureBoostClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
         self.label_half_: LabelHalf = trained.half
         self.traffic_: dict[str, dict[str, Traffic]] = trained.traffic
         self.times_: dict[str, PartyTime] = trained.times
+        self.partner_bins_: dict[str, tuple[int, ...]] = trained.partner_bins
         self.parties_ = list(parties)
         self.column_owner_ = owners
         self._halves: dict[str, PartyHalf] = {}

@@ -6,6 +6,23 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+COUNTED = {
+    "bin": "values",
+    "encrypt": "rows",
+    "send": "blocks",
+    "histogram": "values added",
+    "wait": "answers",
+    "decrypt": "ciphertexts",
+    "split": "nodes",
+    "divide": "nodes",
+    "check": "ciphertexts",
+    "plan": "",
+    "sum": "additions",
+    "pack": "cells",
+    "rerandomise": "ciphertexts",
+}
+"""What the operations of a phase are."""
+
 
 @dataclass(frozen=True)
 class Phase:

@@ -37,6 +37,7 @@ from secureboost.gbdt.label import booster_params
 from secureboost.metrics import Metrics, auc, evaluate
 from secureboost.objectives import OBJECTIVES
 from secureboost.party import Party
+from secureboost.planning.compare import Compared
 from secureboost.report import Report, write_report
 from secureboost.settings import check_names
 
@@ -252,8 +253,25 @@ def save_model(out: Path, model: SecureBoostClassifier) -> None:
     model.save(out / MODEL_FOLDER)
 
 
-def write_run(out: Path, data: RunData, result: RunResult, report: Report) -> None:
-    """Write metrics, scores and report; the model is there since it was trained (`run`)."""
+def write_run(
+    out: Path,
+    data: RunData,
+    result: RunResult,
+    report: Report,
+    *,
+    planned: Sequence[Compared] = (),
+) -> None:
+    """Write metrics, scores and report; the model is there since it was trained (`run`).
+
+    Parameters
+    ----------
+    out : Path
+    data : RunData
+    result : RunResult
+    report : Report
+    planned : sequence of Compared
+        A plan beside the truth, where one was made.
+    """
     metrics = {
         "folds": {name: dataclasses.asdict(metrics) for name, metrics in result.metrics.items()},
         "seconds": result.seconds,
@@ -269,6 +287,7 @@ def write_run(out: Path, data: RunData, result: RunResult, report: Report) -> No
             }
             for party, times in result.model.times_.items()
         },
+        "planned": [dataclasses.asdict(row) for row in planned],
     }
     write_atomically(out / "metrics.json", msgspec.json.format(msgspec.json.encode(metrics)))
     fold_of_row = np.empty(len(data.y), dtype=object)

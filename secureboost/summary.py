@@ -4,27 +4,14 @@ from collections.abc import Sequence
 from typing import Any
 
 from secureboost.api import SecureBoostClassifier
+from secureboost.clock import COUNTED
+from secureboost.errors import ConfigError
 from secureboost.gbdt.partner import LABEL_PARTY
+from secureboost.planning import Link, Plan, Rates, Shape, predict
+from secureboost.planning.compare import Compared, compare
 from secureboost.report import ModelResult, Report
 from secureboost.run import RunData, RunResult
 from secureboost.units import format_seconds
-
-COUNTED = {
-    "bin": "values",
-    "encrypt": "rows",
-    "send": "blocks",
-    "histogram": "values added",
-    "wait": "answers",
-    "decrypt": "ciphertexts",
-    "split": "nodes",
-    "divide": "nodes",
-    "check": "ciphertexts",
-    "plan": "",
-    "sum": "additions",
-    "pack": "cells",
-    "rerandomise": "ciphertexts",
-}
-"""What the operations of a phase are."""
 
 
 def make_report(title: str, data: RunData, result: RunResult, **more: Any) -> Report:
@@ -116,6 +103,64 @@ def busy_text(result: RunResult) -> str:
         for party, times in result.model.times_.items()
     ]
     return f"processor time in {format_seconds(wall)} of training: {', '.join(parts)}"
+
+
+def check_plannable(model: SecureBoostClassifier) -> None:
+    """Refuse to plan what `secureboost.planning` knows nothing of.
+
+    Raises
+    ------
+    ConfigError
+    """
+    problem = ""
+    if model.scheme != "paillier":
+        problem = f"scheme={model.scheme!r}: only 'paillier' is timed"
+    elif model.grow_policy != "depthwise" or model.max_leaves or not model.max_depth:
+        problem = (
+            f"grow_policy={model.grow_policy!r}, max_leaves={model.max_leaves}, max_depth="
+            f"{model.max_depth}: only trees that grow level by level to a depth are planned"
+        )
+    if problem:
+        raise ConfigError(f"{problem}; leave it out", "--plan")
+
+
+def plan_of_run(data: RunData, result: RunResult, rates: Rates, link: Link) -> Plan:
+    """Plan a training that has ended, as one would have before: nothing measured in it is used.
+
+    Parameters
+    ----------
+    data : RunData
+    result : RunResult
+        Its parameters count, and the bins that the partners named.
+    rates : Rates
+        Measured before the run.
+    link : Link
+    """
+    model = result.model
+    shape = Shape(
+        rows=len(result.folds["train"]),
+        own_columns=data.X.shape[1],
+        partner_bins=tuple(model.partner_bins_.values()),
+        bins=model.max_bin,
+        depth=model.max_depth,
+        trees=model.n_estimators,
+        key_bits=model.key_bits,
+        min_child_samples=model.min_child_samples,
+        subsample=model.subsample,
+        colsample_bytree=model.colsample_bytree,
+    )
+    return predict(shape, rates, link)
+
+
+def plan_and_truth(plan: Plan, result: RunResult) -> list[Compared]:
+    """Put a plan beside the run that it was made for."""
+    return compare(
+        plan,
+        result.model.times_,
+        result.seconds["train"],
+        result.bytes_sent,
+        result.bytes_received,
+    )
 
 
 def report_times(result: RunResult) -> Sequence[tuple[str, float]]:

@@ -2,8 +2,7 @@
 
 Every function takes the workspace of `crypto.kernels.ifma_emit`, `limbs`, and slot numbers. They
 are module-level functions with module-level intrinsics, the only form in which numba's cache finds
-them again in another process. After an edit of `ifma_emit`, remove the ``*.nb?`` files in
-``__pycache__``: numba looks at the file of the function only.
+them again in another process.
 """
 
 from typing import Any

@@ -7,6 +7,7 @@ from secureboost.cli import (  # noqa: F401 - importing registers
     evaluate,
     keygen,
     messages,
+    plan,
     predict,
     serve,
     simulate,

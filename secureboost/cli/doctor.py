@@ -8,7 +8,7 @@ from secureboost.cli.app import command
 
 if TYPE_CHECKING:
     from secureboost.cli.checks import Check
-    from secureboost.cli.selftest import Timings
+    from secureboost.planning import Rates
 
 
 @command
@@ -25,11 +25,11 @@ def doctor(
     from secureboost.cli.layout import print_json
     from secureboost.errors import ExitCode
 
-    checks, timings = _run_all()
+    checks, rates = _run_all()
     failed = sum(check.status is Status.FAIL for check in checks)
     warned = sum(check.status is Status.WARN for check in checks)
     if json:
-        print_json({"ok": not failed, "checks": checks, "timings": timings})
+        print_json({"ok": not failed, "checks": checks, "rates": rates})
     else:
         _print(checks)
     if failed:
@@ -43,7 +43,7 @@ def doctor(
     )
 
 
-def _run_all() -> "tuple[list[Check], Timings | None]":
+def _run_all() -> "tuple[list[Check], Rates | None]":
     from secureboost.cli import checks as c
 
     packages = c.guarded("own packages", c.own_packages)
@@ -66,8 +66,8 @@ def _run_all() -> "tuple[list[Check], Timings | None]":
             return results, None
     from secureboost.cli.selftest import measure
 
-    timings = measure()
-    return [*results, *_speed(timings)], timings
+    rates = measure()
+    return [*results, *_speed(rates)], rates
 
 
 def _self_test() -> "Check":
@@ -84,27 +84,28 @@ def _self_test() -> "Check":
     )
 
 
-def _speed(timings: "Timings") -> "list[Check]":
+def _speed(rates: "Rates") -> "list[Check]":
     from secureboost.cli import selftest
     from secureboost.cli.checks import Check, Status
     from secureboost.units import format_seconds
 
-    label, feature = timings.tree_seconds()
+    label, feature = selftest.tree_seconds(rates)
+    tree = selftest.TREE
     return [
         Check(
             f"speed, {selftest.KEY_BITS} bits",
             Status.OK,
-            f"encrypt {timings.encrypt_us:,.0f} us, decrypt {timings.decrypt_ms:.1f} ms, add "
-            f"{timings.add_us:.1f} us, re-randomise {timings.rerandomise_ms:.1f} ms a number, on "
-            "one core",
+            f"encrypt {1e6 * rates.encrypt.cpu:,.0f} us, decrypt "
+            f"{1e3 * rates.decrypt.each.cpu:.1f} ms, add {1e6 * rates.addition.cpu:.1f} us, "
+            f"re-randomise {1e3 * rates.rerandomise.each.cpu:.1f} ms a number, on one core",
         ),
         Check(
             "cost of a tree",
             Status.OK,
-            f"over {selftest.TREE_ROWS:,} rows (depth {selftest.TREE_DEPTH}, "
-            f"{selftest.TREE_COLUMNS} partner columns, {selftest.TREE_BINS} bins) about "
-            f"{format_seconds(label)} of one core for the label party and "
-            f"{format_seconds(feature)} for the feature party",
+            f"over {tree.rows:,} rows (depth {tree.depth}, {len(tree.partner_bins[0])} partner "
+            f"columns, {tree.bins} bins) about {format_seconds(label)} of one core for the label "
+            f"party and {format_seconds(feature)} for the feature party; `secureboost plan` works "
+            "out whole trainings",
         ),
     ]
 

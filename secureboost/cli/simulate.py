@@ -30,6 +30,9 @@ def simulate(
     force: Annotated[
         bool, typer.Option("--force", help="Write into a folder that is not empty.")
     ] = False,
+    plan: Annotated[
+        bool, typer.Option("--plan", help="Time this machine first; show plan and truth.")
+    ] = False,
 ) -> None:
     """Train over several tables on this machine, with the real encryption and messages.
 
@@ -40,8 +43,10 @@ def simulate(
     from secureboost.config import HoldOut
     from secureboost.data import encode_labels, feature_matrix
     from secureboost.party import FeatureParty
+    from secureboost.planning import ONE_PROCESS
     from secureboost.run import RunData, make_model, prepare_folder
     from secureboost.settings import apply_overrides, decode_settings
+    from secureboost.summary import check_plannable
     from secureboost.tables import join_tables, read_table, take_target
     from secureboost.trainers import get_trainer
 
@@ -50,6 +55,8 @@ def simulate(
     held_out = {name: given.pop(name) for name in HoldOut.__struct_fields__ if name in given}
     hold_out = decode_settings(held_out, HoldOut, Path())
     model = make_model(given, "", more_names=HoldOut.__struct_fields__)
+    if plan:
+        check_plannable(model)
     files = parse_parties(party)
     prepare_folder(out, force=force)
     tables = {name: read_table(file, row_id) for name, file in files.items()}
@@ -71,6 +78,7 @@ def simulate(
         model,
         out,
         title=f"{', '.join(files)} and the label party, simulated on one machine",
+        plan_over=ONE_PROCESS if plan else None,
     )
 
 

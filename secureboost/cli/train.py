@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from secureboost.api import SecureBoostClassifier
     from secureboost.config import TrainConfig
     from secureboost.party import RemoteParty
+    from secureboost.planning import Link
 
 CONNECT_SECONDS = 60.0
 """How long a party is waited for, unless its `timeout` is shorter."""
@@ -33,6 +34,11 @@ def train(
     force: Annotated[
         bool, typer.Option("--force", help="Write into a folder that is not empty.")
     ] = False,
+    plan: Annotated[
+        bool, typer.Option("--plan", help="Time this machine first; show plan and truth.")
+    ] = False,
+    link: Annotated[float, typer.Option(help="For --plan: Mbit/s of your line.")] = 100.0,
+    latency: Annotated[float, typer.Option(help="For --plan: round trip in ms.")] = 20.0,
     example: Annotated[
         bool, typer.Option("--example", help="Write a commented example to CONFIG.")
     ] = False,
@@ -49,6 +55,7 @@ def train(
     from secureboost.data import encode_labels, feature_matrix
     from secureboost.errors import ConfigError
     from secureboost.run import RunData, make_model, prepare_folder
+    from secureboost.summary import check_plannable
     from secureboost.tables import read_table, take_target
     from secureboost.trainers import get_trainer
 
@@ -61,6 +68,9 @@ def train(
             "it. Use 'paillier'",
             "model.scheme",
         )
+    if plan:
+        check_plannable(model)
+    plan_over = line_to(loaded, link, latency) if plan else None
     make_key = key_from_file(loaded, model, passphrase_file) if loaded.key else None
     prepare_folder(loaded.out, force=force)
     table = read_table(loaded.data.file, loaded.data.id)
@@ -76,7 +86,25 @@ def train(
             loaded.out,
             title=f"{', '.join(loaded.party)} and the label party",
             make_key=make_key,
+            plan_over=plan_over,
         )
+
+
+def line_to(config: "TrainConfig", megabits: float, latency: float) -> "Link":
+    """Describe the line to the parties; none is needed where all of them are on this machine.
+
+    Raises
+    ------
+    ConfigError
+    """
+    from secureboost.planning import ONE_MACHINE, Link
+
+    line = Link(megabits, latency)
+    hosts = {
+        (partner.address or partner.listen or "").rpartition(":")[0]
+        for partner in config.party.values()
+    }
+    return ONE_MACHINE if hosts <= {"127.0.0.1", "localhost", "[::1]"} else line
 
 
 @contextlib.contextmanager

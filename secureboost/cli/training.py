@@ -13,8 +13,16 @@ from secureboost.cli.progress import TrainingProgress
 from secureboost.cli.runlog import RunLog
 from secureboost.errors import ExitCode
 from secureboost.party import Party
+from secureboost.planning import Link, Rates, calibrate
+from secureboost.planning.compare import Compared
 from secureboost.run import LOG_FILE, RunData, RunResult, run, write_run
-from secureboost.summary import busy_text, make_report, time_rows
+from secureboost.summary import (
+    busy_text,
+    make_report,
+    plan_and_truth,
+    plan_of_run,
+    time_rows,
+)
 from secureboost.units import format_bytes, format_seconds
 
 
@@ -26,6 +34,7 @@ def train_and_report(
     *,
     title: str,
     make_key: Callable[[], PrivateKey] | None = None,
+    plan_over: Link | None = None,
 ) -> RunResult:
     """Train with a progress bar, write the run's folder, print the result.
 
@@ -40,14 +49,28 @@ def train_and_report(
         Of the report.
     make_key : callable, optional
         See `run.run`.
+    plan_over : Link, optional
+        Calibrate before, and show afterwards what was to be expected over this line.
     """
     with logged(out / LOG_FILE) as log:
+        rates = calibrated(model) if plan_over else None
         result = train_logged(data, parties, model, out, log, make_key=make_key)
-        write_run(out, data, result, make_report(title, data, result))
+        planned: list[Compared] = []
+        if rates and plan_over:
+            planned = plan_and_truth(plan_of_run(data, result, rates, plan_over), result)
+        write_run(out, data, result, make_report(title, data, result), planned=planned)
         log.write("written", folder=str(out))
     print_result(result)
+    print_planned(planned)
     stderr().print(f"Model, metrics, scores, report.html and log: {out}")
     return result
+
+
+def calibrated(model: SecureBoostClassifier) -> Rates:
+    """Time this machine at the model's key length, saying so."""
+    stderr().print("Timing this machine for some 5 s ...")
+    n_jobs = -1 if model.n_jobs is None else model.n_jobs
+    return calibrate(model.key_bits, n_jobs=n_jobs)
 
 
 def train_logged(
@@ -141,3 +164,22 @@ def print_times(result: RunResult) -> None:
     columns = ("party", "phase", "time", "operations")
     stderr().print(result_table(columns, rows, title="Where the time of training went"))
     stderr().print(busy_text(result))
+
+
+def print_planned(planned: Sequence[Compared]) -> None:
+    """Print a plan beside the truth, to stderr; nothing where none was made."""
+    if not planned:
+        return
+    written = {"s": format_seconds, "bytes": format_bytes}
+    rows = [
+        (
+            row.party,
+            row.what,
+            written[row.unit](row.planned),
+            written[row.unit](row.measured),
+            None if row.ratio is None else f"{row.ratio:.2f}",
+        )
+        for row in planned
+    ]
+    columns = ("party", "phase", "planned", "measured", "ratio")
+    stderr().print(result_table(columns, rows, title="Plan and truth"))

@@ -85,11 +85,14 @@ class Trained:
         What crossed, by partner and request type.
     times : dict
         Where the time went, by party (the label party is `LABEL_PARTY`).
+    partner_bins : dict
+        How many bins each partner said that its columns have.
     """
 
     half: LabelHalf
     traffic: dict[str, dict[str, Traffic]]
     times: dict[str, PartyTime]
+    partner_bins: dict[str, tuple[int, ...]]
 
 
 def train(
@@ -167,7 +170,7 @@ def train(
         return PartyTime(clock.phases, time.process_time() - cpu_before)
 
     if not partners:
-        return Trained(finish([own]), {}, {LABEL_PARTY: own_time()})
+        return Trained(finish([own]), {}, {LABEL_PARTY: own_time()}, {})
     _check_frontier(params)
     packing = GradientPacking(
         len(table.y), encoding.max_integer(gradient_bound), encoding.max_integer(hessian_bound)
@@ -187,7 +190,12 @@ def train(
         peer.name: _party_time(peer.name, reply)
         for peer, reply in zip(session.peers, finished, strict=True)
     }
-    return Trained(half, session.traffic, {LABEL_PARTY: own_time(), **times})
+    return Trained(
+        half,
+        session.traffic,
+        {LABEL_PARTY: own_time(), **times},
+        {columns.owner: tuple(columns.n_bins.tolist()) for columns in remote},
+    )
 
 
 def _set_up(

@@ -46,7 +46,7 @@ _STEP = np.dtype(
     ],
     align=True,
 )
-_BLOCK = 256  # rows that take the same tree together
+_BLOCK = 64  # rows that take a tree together: bits of a word
 _WORTH_A_THREAD = 4096  # rows
 
 
@@ -120,18 +120,18 @@ class Ensemble:
         ValueError
             If a table has another shape than the trees need.
         """
-        X, bits = self._check_tables(X, goes_left)
+        columns, bits = self._check_tables(X, goes_left)
         steps, values, starts = self._flat
         scores = np.full(len(X), self.base_score, dtype=np.float64)
 
         def add(first: int, behind: int) -> None:
-            add_trees(X, bits, steps, values, starts, scores, first, behind)
+            add_trees(columns, bits, steps, values, starts, scores, first, behind)
 
         shares = max(1, min(n_jobs, len(X) // _WORTH_A_THREAD))
         if shares == 1:
             add(0, len(X))
             return scores
-        edges = [len(X) * i // shares for i in range(shares + 1)]
+        edges = [len(X) * i // shares // _BLOCK * _BLOCK for i in range(shares)] + [len(X)]
         with ThreadPoolExecutor(shares) as pool:
             list(pool.map(add, edges[:-1], edges[1:]))
         return scores
@@ -140,17 +140,17 @@ class Ensemble:
         self, X: NDArray[np.float32], goes_left: NDArray[np.uint8] | None = None
     ) -> Iterator[NDArray[np.float64]]:
         """Scores after each tree, as `raw_scores`; the array is reused, so copy what is kept."""
-        X, bits = self._check_tables(X, goes_left)
+        columns, bits = self._check_tables(X, goes_left)
         steps, values, starts = self._flat
         scores = np.full(len(X), self.base_score, dtype=np.float64)
         for tree in range(len(starts)):
-            add_trees(X, bits, steps, values, starts[tree : tree + 1], scores, 0, len(X))
+            add_trees(columns, bits, steps, values, starts[tree : tree + 1], scores, 0, len(X))
             yield scores
 
     def _check_tables(
         self, X: NDArray[np.float32], goes_left: NDArray[np.uint8] | None
     ) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
-        """Compare the shapes of tables with what the trees need."""
+        """Compare the shapes of tables with what the trees need; give own columns and bits."""
         n_remote = sum(self.n_splits)
         if goes_left is None:
             goes_left = np.empty((0, (len(X) + 7) // 8), dtype=np.uint8)
@@ -162,7 +162,7 @@ class Ensemble:
         used = self._flat[0]["feature"].max(initial=-1)
         if X.shape[1] <= used:
             raise ValueError(f"X has {X.shape[1]} columns, the trees use column {used}")
-        return np.ascontiguousarray(X, dtype=np.float32), np.ascontiguousarray(goes_left)
+        return np.ascontiguousarray(X.T, dtype=np.float32), np.ascontiguousarray(goes_left)
 
     @cached_property
     def _flat(self) -> tuple[NDArray[np.void], NDArray[np.float64], NDArray[np.int32]]:
@@ -223,7 +223,7 @@ def _with_thresholds(tree: Tree, edges: Sequence[NDArray[np.float32]]) -> Tree:
 
 @kernel
 def add_trees(
-    X: NDArray[np.float32],
+    columns: NDArray[np.float32],
     bits: NDArray[np.uint8],
     steps: NDArray[np.void],
     values: NDArray[np.float64],
@@ -232,19 +232,63 @@ def add_trees(
     first: int,
     behind: int,
 ) -> None:
-    """Add the leaf values of rows `first` to `behind` to `scores`, tree after tree."""
+    """Add the leaf values of rows `first` (a multiple of 64) to `behind`, tree after tree.
+
+    A word has a bit for each of 64 rows. A node that some of them reach hands the word of those
+    that go left to one child and the rest to the other, so that no branch depends on one row.
+    """
+    nodes = np.empty(len(steps) + 1, np.int32)
+    words = np.empty(len(steps) + 1, np.uint64)
     for begin in range(first, behind, _BLOCK):
         end = min(begin + _BLOCK, behind)
         for start in starts:
-            for row in range(begin, end):
-                node = start
-                while steps[node]["left"] >= 0:
-                    step = steps[node]
-                    feature = step["feature"]
-                    if feature < 0:
-                        left = (bits[-1 - feature, row >> 3] >> (row & 7)) & 1 == 1
-                    else:
-                        x = X[row, feature]
-                        left = step["missing_left"] if np.isnan(x) else x <= step["threshold"]
-                    node = step["left"] if left else step["right"]
-                scores[row] += values[node]
+            nodes[0] = start
+            words[0] = ~np.uint64(0) >> np.uint64(_BLOCK - (end - begin))
+            waiting = 1
+            while waiting > 0:
+                waiting -= 1
+                node, here = nodes[waiting], words[waiting]
+                step = steps[node]
+                if step["left"] < 0:
+                    add_to_word(scores[begin:end], here, values[node])
+                    continue
+                feature = step["feature"]
+                if feature < 0:
+                    left = read_word(bits[-1 - feature], begin >> 3)
+                else:
+                    own = columns[feature, begin:end]
+                    left = compare_word(own, step["threshold"], step["missing_left"])
+                for child, rows in ((step["right"], here & ~left), (step["left"], here & left)):
+                    if rows:
+                        nodes[waiting], words[waiting] = child, rows
+                        waiting += 1
+
+
+@kernel
+def read_word(line: NDArray[np.uint8], first: int) -> np.uint64:
+    """Eight bytes from `first` on, or as many as there are, as a word."""
+    word = np.uint64(0)
+    for i in range(min(8, len(line) - first)):
+        word |= np.uint64(line[first + i]) << np.uint64(8 * i)
+    return word
+
+
+@kernel
+def compare_word(values: NDArray[np.float32], threshold: float, missing_left: bool) -> np.uint64:
+    """Bit i: value i goes left."""
+    word = np.uint64(0)
+    if missing_left:
+        for i in range(len(values)):
+            word |= np.uint64(not values[i] > threshold) << np.uint64(i)
+    else:
+        for i in range(len(values)):
+            word |= np.uint64(values[i] <= threshold) << np.uint64(i)
+    return word
+
+
+@kernel
+def add_to_word(scores: NDArray[np.float64], rows: np.uint64, value: float) -> None:
+    """Add `value` to score i if bit i is set."""
+    for i in range(len(scores)):
+        # adding zero to the others is a vector instruction; leaving them out is a jump each
+        scores[i] += value if (rows >> np.uint64(i)) & np.uint64(1) else 0.0

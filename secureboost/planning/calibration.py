@@ -5,18 +5,14 @@ The encryption is timed on its own, each operation with few and with many number
 """
 
 import resource
-import statistics
-import sys
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from joblib import effective_n_jobs
 
 from crypto import sampling
-from crypto.fixed_point import FixedPoint
 from crypto.packing import GradientPacking
 from crypto.paillier import PaillierScheme
 from crypto.paillier_private import PaillierPrivateKey
@@ -30,10 +26,11 @@ from secureboost.gbdt.remote import BLOCK_ROWS
 from secureboost.objectives import OBJECTIVES
 from secureboost.partners import make_partners
 from secureboost.party import FeatureParty
+from secureboost.planning.loopback import message_cost
 from secureboost.planning.rates import Cost, Rates, Time
+from secureboost.planning.shape import unweighted_packing
+from secureboost.planning.watch import Watch, Work, fit_cost, timed, timed_cost
 from secureboost.trainers import get_trainer
-
-Work = Callable[[], object]
 
 FEW, MANY = 8, 64
 """Ciphertexts in a small and in a large call; a question has some ten to some hundred."""
@@ -42,8 +39,8 @@ _SUMMANDS = 16_384
 _NOMINAL_ROWS = 100_000
 """Rows that the width of a timed cell is for; the time of packing is taken per bit."""
 
-_TREES, _DEPTH, _COLUMNS, _BINS = 3, 4, 4, 32
-_SMALL_TABLE, _LARGE_TABLE = 512, 8_192
+_TREES, _DEPTH, _COLUMNS, _BINS = 2, 4, 6, 32
+_SMALL_TABLE, _LARGE_TABLE = 1_024, 32_768
 
 
 def calibrate(
@@ -70,23 +67,25 @@ def calibrate(
     crypto.errors.KeySizeError
     """
     n_jobs = effective_n_jobs(n_jobs)
-    watch = _Watch()
+    watch = Watch()
     key = key or PaillierScheme().generate(key_bits)
     start = watch.read()
-    packing = _nominal_packing()
+    packing = unweighted_packing(_NOMINAL_ROWS)
     key.encrypt(packing.pack(np.zeros((1, 2), np.int64)), n_jobs=n_jobs)  # loads what is compiled
-    watch = _Watch()
+    watch = Watch()
     PaillierPrivateKey(key.p, key.q).prepare()
     start += watch.read()
+    process_bytes = _resident_bytes()
     framework = _framework(n_jobs)
     public = key.public_key
     encrypt, decrypt = _owner_rates(key, packing, 0.4 * seconds, n_jobs)
     check, pack, rerandomise = _partner_rates(public, packing, 0.3 * seconds, n_jobs)
+    message = message_cost(public.ciphertext_words, 0.1 * seconds)
     addition, segment = _sum_rates(public, 0.15 * seconds, n_jobs)
     return Rates(
         key_bits=key_bits,
         n_jobs=n_jobs,
-        process_bytes=_resident_bytes(),
+        process_bytes=process_bytes,
         start=start,
         encrypt=encrypt,
         decrypt=decrypt,
@@ -100,55 +99,8 @@ def calibrate(
         split=framework.split,
         divide=framework.divide,
         sort=framework.sort,
+        message=message,
         question=framework.question,
-    )
-
-
-class _Watch:
-    """Reads the time since it was made."""
-
-    def __init__(self) -> None:
-        self._wall, self._cpu = time.perf_counter(), time.process_time()
-
-    def read(self) -> Time:
-        return Time(time.perf_counter() - self._wall, time.process_time() - self._cpu)
-
-
-def timed(work: Work, seconds: float) -> Time:
-    """Repeat `work` for so long, at least twice; the median of all but the first."""
-    watch = _Watch()
-    times: list[Time] = []
-    work()
-    while not times or watch.read().wall < seconds:
-        once = _Watch()
-        work()
-        times.append(once.read())
-    return Time(
-        statistics.median(taken.wall for taken in times),
-        statistics.median(taken.cpu for taken in times),
-    )
-
-
-def fit_cost(few: tuple[float, Time], many: tuple[float, Time]) -> Cost:
-    """Cost of a call from two calls, each with its count and its time."""
-    (few_count, few_time), (many_count, many_time) = few, many
-
-    def line(small: float, large: float) -> tuple[float, float]:
-        slope = max(0.0, (large - small) / (many_count - few_count))
-        return max(0.0, small - slope * few_count), slope
-
-    wall_call, wall_each = line(few_time.wall, many_time.wall)
-    cpu_call, cpu_each = line(few_time.cpu, many_time.cpu)
-    return Cost(Time(wall_call, cpu_call), Time(wall_each, cpu_each))
-
-
-def _nominal_packing() -> GradientPacking:
-    objective = OBJECTIVES["binary:logistic"]()
-    encoding = FixedPoint.for_bound(objective.max_abs_gradient, _NOMINAL_ROWS)
-    return GradientPacking(
-        _NOMINAL_ROWS,
-        encoding.max_integer(objective.max_abs_gradient),
-        encoding.max_integer(objective.max_hessian),
     )
 
 
@@ -164,7 +116,7 @@ def _owner_rates(
         ciphertexts = key.encrypt(packing.pack(rows[:count]), n_jobs=n_jobs)
         return lambda: packing.unpack(key.decrypt(ciphertexts, n_jobs=n_jobs), count * slots, slots)
 
-    return block * (1 / BLOCK_ROWS), _timed_cost(decrypt, FEW, MANY, 0.4 * seconds)
+    return block * (1 / BLOCK_ROWS), timed_cost(decrypt, FEW, MANY, 0.4 * seconds)
 
 
 def _partner_rates(
@@ -185,8 +137,8 @@ def _partner_rates(
     shifted = bits * slots
     return (
         check * (1 / BLOCK_ROWS),
-        _timed_cost(pack, FEW, MANY, 0.4 * seconds, unit=shifted),
-        _timed_cost(rerandomise, FEW, MANY, 0.5 * seconds),
+        timed_cost(pack, FEW, MANY, 0.4 * seconds, unit=shifted),
+        timed_cost(rerandomise, FEW, MANY, 0.5 * seconds),
     )
 
 
@@ -212,13 +164,6 @@ def random_ciphertexts(public: PublicKey, count: int) -> Ciphertexts:
     return np.hstack([sampling.below(n, count), sampling.below(n, count)])
 
 
-def _timed_cost(
-    work_on: Callable[[int], Work], few: int, many: int, seconds: float, unit: float = 1.0
-) -> Cost:
-    times = [(count * unit, timed(work_on(count), seconds / 2)) for count in (few, many)]
-    return fit_cost(*times)
-
-
 @dataclass(frozen=True)
 class _Framework:
     """Rates of everything but the encryption; fields as in `Rates`."""
@@ -227,7 +172,7 @@ class _Framework:
     histogram: Time
     split: Time
     divide: Time
-    sort: Time
+    sort: Cost
     question: Cost
 
 
@@ -235,23 +180,19 @@ def _framework(n_jobs: int) -> _Framework:
     """Train two small tables without encryption and see where the time went."""
     _PlainRun(_SMALL_TABLE, n_jobs)  # loads what is compiled
     small, large = _PlainRun(_SMALL_TABLE, n_jobs), _PlainRun(_LARGE_TABLE, n_jobs)
-    nodes, values = large.label["split"].operations, large.label["histogram"].operations
-    rows = _LARGE_TABLE * _TREES * _DEPTH
-
-    def rate(phase: Phase, count: float) -> Time:
-        return Time(phase.seconds, phase.seconds) * (1 / count)
-
+    cells = large.label["split"].operations * 2 * _COLUMNS * (_BINS + 1)
     return _Framework(
-        bin=rate(large.label["bin"], large.label["bin"].operations),
-        histogram=rate(large.label["histogram"], values),
-        split=rate(large.label["split"], nodes * 2 * _COLUMNS * (_BINS + 1)),
-        divide=rate(large.label["divide"], rows),
-        sort=rate(large.partner["plan"], values),
-        question=fit_cost(
-            (_SMALL_TABLE, Time(small.rest, small.rest) * (1 / (_TREES * _DEPTH))),
-            (_LARGE_TABLE, Time(large.rest, large.rest) * (1 / (_TREES * _DEPTH))),
-        ),
+        bin=_rate(large.label["bin"], large.label["bin"].operations),
+        histogram=_rate(large.label["histogram"], large.label["histogram"].operations),
+        split=_rate(large.label["split"], cells),
+        divide=_rate(large.label["divide"], _LARGE_TABLE * _TREES * _DEPTH),
+        sort=fit_cost(small.sorting, large.sorting),
+        question=fit_cost((_SMALL_TABLE, small.question), (_LARGE_TABLE, large.question)),
     )
+
+
+def _rate(phase: Phase, count: float) -> Time:
+    return Time(phase.seconds, phase.seconds) * (1 / count)
 
 
 class _PlainRun:
@@ -260,8 +201,10 @@ class _PlainRun:
     Attributes
     ----------
     label, partner : mapping of str to Phase
-    rest : float
-        Seconds that are in no phase.
+    question : Time
+        Of a question, what is in no phase.
+    sorting : tuple of float and Time
+        Rows of an asked node, and the time of sorting one of its columns into cells.
     """
 
     def __init__(self, n_rows: int, n_jobs: int) -> None:
@@ -272,7 +215,7 @@ class _PlainRun:
         own = pd.DataFrame(X[:, :_COLUMNS], ids, [f"own{i}" for i in range(_COLUMNS)])
         party = FeatureParty("partner", pd.DataFrame(X[:, _COLUMNS:], ids))
         params = BoosterParams(n_estimators=_TREES, max_depth=_DEPTH, max_bin=_BINS)
-        watch = _Watch()
+        watch = Watch()
         trained = train(
             TrainingTable(own.to_numpy(), y, np.ones(n_rows), tuple(own.columns), True),
             make_partners([party], own, get_trainer("secureboost")),
@@ -288,10 +231,18 @@ class _PlainRun:
         known = sum(phase.seconds for name, phase in self.label.items() if name != "wait")
         asked = ("plan", "sum", "pack", "rerandomise")
         known += sum(self.partner[name].seconds for name in asked)
-        self.rest = max(0.0, watch.read().wall - known)
+        rest = max(0.0, watch.read().wall - known)
+        self.question = Time(rest, rest) * (1 / (_TREES * _DEPTH))
+        columns = _TREES * 2 ** (_DEPTH - 1) * _COLUMNS  # of asked nodes
+        self.sorting = (
+            self.label["histogram"].operations / columns,
+            _rate(self.partner["plan"], columns),
+        )
 
 
 def _resident_bytes() -> int:
-    """Most memory that this process has held."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
+    """Memory that this process holds now; where only its peak is known, that."""
+    statm = Path("/proc/self/statm")
+    if statm.exists():
+        return int(statm.read_text().split()[1]) * resource.getpagesize()
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # macOS counts in bytes

@@ -6,7 +6,7 @@ together. So it is assumed that
 - every node of a level is split as long as it has rows for it, and the smaller siblings of a level
   hold `SMALLER_SHARE` of its rows;
 - columns are independent and their bins equally full, which gives the most combinations and so
-  the least that joint histograms can save;
+  the least that joint histograms can save; no bin is frequent enough to be had as a difference;
 - every column is as likely to win a node.
 """
 

@@ -11,7 +11,7 @@ from secureboost.planning.rates import Rates, Time
 from secureboost.planning.shape import Link, Shape
 from secureboost.planning.timeline import Timeline, timeline
 from secureboost.planning.traffic import traffic
-from secureboost.planning.work import Work, label_work, partner_work
+from secureboost.planning.work import Work, label_work, message_work, partner_work
 
 
 @dataclass(frozen=True)
@@ -21,8 +21,8 @@ class PartyPlan:
     Attributes
     ----------
     phases : mapping of str to Phase
-        As `secureboost.gbdt.label.PartyTime` has them after a run; and ``start``, ``other`` and a
-        feature party's ``bin``, which a run does not time on their own.
+        As `secureboost.gbdt.label.PartyTime` has them after a run; and ``start``, ``other``,
+        ``messages`` and a feature party's ``bin``, which a run does not time on their own.
     cpu_seconds : float
         Processor time, all threads together.
     memory_bytes : int
@@ -90,9 +90,14 @@ def predict(shape: Shape, rates: Rates, link: Link) -> Plan:
             for work in partners
         ]
     messages = traffic(counts)
+    if link.place != "one process":
+        over_tls = [message_work(by_request, rates) for by_request in messages]
+        partners = [work | more for work, more in zip(partners, over_tls, strict=True)]
+        times, numbers = zip(*(more["messages"] for more in over_tls), strict=True)
+        label["messages"] = (sum(times, Time()), sum(numbers))
 
     def over(line: Link) -> Timeline:
-        return timeline(counts, label, partners, messages, line, rates.n_jobs)
+        return timeline(counts, label, partners, messages, line, rates)
 
     real, no_latency = over(link), over(replace(link, latency=0.0))
     no_link = over(replace(link, latency=0.0, megabits=math.inf))

@@ -95,9 +95,14 @@ class Rates:
         Shifting a cell by one bit.
     rerandomise : Cost
         A ciphertext.
-    bin, histogram, split, divide, sort : Time
+    bin, histogram, split, divide : Time
         Cutting a value into its bin; adding a value to an own histogram; searching a cell of a
-        node for the best cut; dividing a row; sorting a value into its cell.
+        node for the best cut; dividing a row.
+    sort : Cost
+        Sorting the rows of a node into the cells of one column, grouping it with others.
+    message : Cost
+        A message with its answer over mutual TLS, and each of their bytes: wall time, and the
+        processor time of one end.
     question : Cost
         Everything else that a question costs, and each row of the table in it.
     """
@@ -117,7 +122,8 @@ class Rates:
     histogram: Time
     split: Time
     divide: Time
-    sort: Time
+    sort: Cost
+    message: Cost
     question: Cost
 
     def for_key_bits(self, key_bits: int) -> "Rates":

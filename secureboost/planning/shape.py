@@ -94,20 +94,8 @@ class Shape:
 
     @property
     def packing(self) -> GradientPacking:
-        """Widths of histogram cells, as the label party chooses them for unweighted rows.
-
-        Raises
-        ------
-        crypto.errors.CapacityError
-            If sums over so many rows could overflow.
-        """
-        objective = OBJECTIVES["binary:logistic"]()
-        encoding = FixedPoint.for_bound(objective.max_abs_gradient, self.rows)
-        return GradientPacking(
-            self.rows,
-            encoding.max_integer(objective.max_abs_gradient),
-            encoding.max_integer(objective.max_hessian),
-        )
+        """Widths of histogram cells; see `unweighted_packing`."""
+        return unweighted_packing(self.rows)
 
     @property
     def cells_per_ciphertext(self) -> int:
@@ -169,6 +157,23 @@ class Link:
 
 ONE_MACHINE = Link(math.inf, 0.0, "one machine")
 ONE_PROCESS = Link(math.inf, 0.0, "one process")
+
+
+def unweighted_packing(rows: int) -> GradientPacking:
+    """Widths of cells as the label party chooses them where no row has a weight.
+
+    Raises
+    ------
+    crypto.errors.CapacityError
+        If sums over so many rows could overflow.
+    """
+    objective = OBJECTIVES["binary:logistic"]()
+    encoding = FixedPoint.for_bound(objective.max_abs_gradient, rows)
+    return GradientPacking(
+        rows,
+        encoding.max_integer(objective.max_abs_gradient),
+        encoding.max_integer(objective.max_hessian),
+    )
 
 
 def equal_bins(columns: Sequence[int], bins: int) -> tuple[tuple[int, ...], ...]:

@@ -16,12 +16,15 @@ from dataclasses import dataclass
 from parties.traffic import Traffic
 from secureboost.gbdt.remote import AHEAD_BYTES
 from secureboost.planning.counts import Counts
-from secureboost.planning.rates import Time
+from secureboost.planning.rates import Rates, Time
 from secureboost.planning.shape import Link
 from secureboost.planning.work import Work
 
 _SETTLED = 30
 """Trees after which all are alike."""
+
+_FIRST_MASKED = 1
+"""The first tree (of 0, 1, ...) in which a feature party makes randomness while it waits."""
 
 
 @dataclass(frozen=True)
@@ -46,24 +49,13 @@ class Timeline:
     rerandomise: tuple[float, ...]
 
 
-@dataclass(frozen=True)
-class _Tree:
-    """Wall seconds of one tree; fields as in `Timeline`."""
-
-    wall: float
-    encrypt: float
-    send: float
-    wait: float
-    rerandomise: tuple[float, ...]
-
-
 def timeline(
     counts: Counts,
     label: Work,
     partners: Sequence[Work],
     messages: Sequence[Mapping[str, Traffic]],
     link: Link,
-    n_jobs: int,
+    rates: Rates,
 ) -> Timeline:
     """Lay the work of all parties side by side, tree after tree.
 
@@ -75,15 +67,13 @@ def timeline(
     messages : sequence of mappings
         What crosses, by party and request type.
     link : Link
-    n_jobs : int
-        Cores of a machine.
+    rates : Rates
     """
-    trees = counts.shape.trees
-    times: list[_Tree] = []
-    for number in range(min(trees, _SETTLED)):
-        last = times[-1] if times else None
-        times.append(_tree(counts, label, partners, messages, link, n_jobs, number, last))
-    times += [times[-1]] * (trees - len(times))
+    one_tree = _Tree(counts, label, partners, messages, link, rates)
+    times: list[Timeline] = []
+    for number in range(min(counts.shape.trees, _SETTLED)):
+        times.append(one_tree.lay_out(number, times[-1] if times else None))
+    times += [times[-1]] * (counts.shape.trees - len(times))
     sent = sum(by_request["Setup"].bytes_sent for by_request in messages)
     bins = max(work["bin"][0].wall for work in partners)
     opening = label["start"][0].wall + label["bin"][0].wall + bins + link.seconds(sent)
@@ -99,76 +89,87 @@ def timeline(
     )
 
 
-def _tree(
-    counts: Counts,
-    label: Work,
-    partners: Sequence[Work],
-    messages: Sequence[Mapping[str, Traffic]],
-    link: Link,
-    n_jobs: int,
-    number: int,
-    last: _Tree | None,
-) -> _Tree:
-    trees, latency = counts.shape.trees, link.latency / 1000
+@dataclass(frozen=True)
+class _Tree:
+    """What `timeline` was given; work is a tree's share of the whole."""
 
-    def one(work: Work, *names: str) -> Time:
+    counts: Counts
+    label: Work
+    partners: Sequence[Work]
+    messages: Sequence[Mapping[str, Traffic]]
+    link: Link
+    rates: Rates
+
+    def lay_out(self, number: int, last: Timeline | None) -> Timeline:
+        """Lay out tree `number`, whose randomness was made while the `last` one grew."""
+        latency, shared = self.link.latency / 1000, self.link.place != "apart"
+        encrypt = self._encrypt(last)
+        check = max(self._share(work, "check").wall for work in self.partners)
+        line = self._crossing("GradientBlock") + check + self.counts.blocks * latency
+        publish = max(encrypt, line) + min(encrypt, line) / self.counts.blocks
+        asked = len(self.counts.levels) * latency
+        rest = self._share(self.label, "decrypt", "split", "divide", "other").wall
+        rest += self._crossing("Divide") + asked
+        masks = tuple(self._masks(work, number, publish + rest) for work in self.partners)
+        answer = max(
+            self._share(work, "plan", "sum", "pack").wall + left
+            for work, left in zip(self.partners, masks, strict=True)
+        )
+        own = self._share(self.label, "histogram").wall
+        remote = answer + self._crossing("HistogramsOf") + asked
+        wall = publish + max(own, remote) + rest
+        return Timeline(
+            wall=max(wall, self._busy() / self.rates.n_jobs) if shared else wall,
+            encrypt=encrypt,
+            send=publish - encrypt,
+            wait=max(0.0, remote - own),
+            rerandomise=masks,
+        )
+
+    def _encrypt(self, last: Timeline | None) -> float:
+        """Seconds of encrypting what was not made ahead; of the first tree nothing is."""
+        work = self._share(self.label, "encrypt")
+        if last is None or self.rates.n_jobs == 1:
+            return work.wall
+        idle = last.wait + last.send
+        if self.link.place != "apart":  # only what the others leave idle of the common cores
+            answers = (
+                self._share(partner, "plan", "sum", "pack", "rerandomise")
+                for partner in self.partners
+            )
+            others = sum(answers, Time()).cpu
+            idle = max(0.0, min(idle, self.rates.n_jobs * idle - others))
+        shape = self.counts.shape
+        room = AHEAD_BYTES / (shape.ciphertext_bytes * shape.active_rows)
+        return _left(work, min(idle, room * work.cpu))
+
+    def _masks(self, partner: Work, number: int, idle: float) -> float:
+        """Seconds of re-randomising what was not made ahead, while nothing was asked."""
+        alone = self.rates.n_jobs == 1 or self.link.place == "one process"
+        ahead = 0.0 if alone or number < _FIRST_MASKED else idle
+        return _left(self._share(partner, "rerandomise"), ahead)
+
+    def _crossing(self, kind: str) -> float:
+        """Seconds that these messages of all parties take on the line and at its ends."""
+        total = sum((by_request.get(kind, Traffic()) for by_request in self.messages), Traffic())
+        n_bytes = total.bytes_sent + total.bytes_received
+        seconds = self.link.seconds(n_bytes)
+        if self.link.place != "one process":
+            seconds += self.rates.message.of(total.messages, n_bytes).wall
+        return seconds / self.counts.shape.trees
+
+    def _busy(self) -> float:
+        """Processor seconds of all parties together."""
+        once = {"start", "bin"}
+        works = (self.label, *self.partners)
+        return sum(self._share(work, *(work.keys() - once)).cpu for work in works)
+
+    def _share(self, work: Work, *names: str) -> Time:
+        trees = self.counts.shape.trees
         return sum((work[name][0] * (1 / trees) for name in names), Time())
-
-    def crossing(kind: str) -> tuple[float, float]:
-        traffic = [by_request[kind] for by_request in messages if kind in by_request]
-        sent = link.seconds(sum(t.bytes_sent for t in traffic) / trees)
-        return sent, link.seconds(sum(t.bytes_received for t in traffic) / trees)
-
-    # Of the first tree nothing is made ahead; a feature party begins with the second.
-    idle = last.wait if last else 0.0
-    ahead = idle * _capacity(counts)
-    encrypt = _left(one(label, "encrypt"), ahead if n_jobs > 1 else 0.0)
-    check = max(one(work, "check").wall for work in partners)
-    line = sum(crossing("GradientBlock")) + check + counts.blocks * latency
-    publish = max(encrypt, line) + min(encrypt, line) / counts.blocks
-    alone = n_jobs == 1 or link.place == "one process"
-    masks = tuple(
-        _left(one(work, "rerandomise"), 0.0 if alone or number < 2 else publish)
-        for work in partners
-    )
-    answer = max(
-        one(work, "plan", "sum", "pack").wall + mask
-        for work, mask in zip(partners, masks, strict=True)
-    )
-    own = one(label, "histogram").wall
-    asked = len(counts.levels) * latency
-    remote = answer + sum(crossing("HistogramsOf")) + asked
-    rest = one(label, "decrypt", "split", "divide", "other").wall
-    rest += sum(crossing("Divide")) + asked
-    wall = publish + max(own, remote) + rest
-    if link.place != "apart":
-        wall = max(wall, _busy(label, partners, trees) / n_jobs)
-    return _Tree(
-        wall=wall,
-        encrypt=encrypt,
-        send=publish - encrypt,
-        wait=max(0.0, remote - own),
-        rerandomise=masks,
-    )
 
 
 def _left(work: Time, seconds_ahead: float) -> float:
     """Wall seconds left of work of which one thread has done a part before."""
     done = min(1.0, seconds_ahead / work.cpu) if work.cpu > 0 else 0.0
     return work.wall * (1 - done)
-
-
-def _capacity(counts: Counts) -> float:
-    """Share of a tree's rows whose randomness fits the memory for it."""
-    return min(1.0, AHEAD_BYTES / (counts.shape.ciphertext_bytes * counts.shape.active_rows))
-
-
-def _busy(label: Work, partners: Sequence[Work], trees: int) -> float:
-    """Processor seconds of a tree, of all parties together."""
-    once = ("start", "bin")
-    return sum(
-        time.cpu / trees
-        for work in (label, *partners)
-        for name, (time, _) in work.items()
-        if name not in once
-    )

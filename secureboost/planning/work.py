@@ -1,7 +1,8 @@
 """Time and number of operations of each phase, for a whole training and each party's own work."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
+from parties.traffic import Traffic
 from secureboost.planning.counts import Counts
 from secureboost.planning.rates import Rates, Time
 
@@ -37,6 +38,13 @@ def label_work(counts: Counts, rates: Rates) -> Work:
     }
 
 
+def message_work(by_request: Mapping[str, Traffic], rates: Rates) -> Work:
+    """Work of one end of a connection; a phase that a run does not time on its own."""
+    total = sum(by_request.values(), Traffic())
+    n_bytes = total.bytes_sent + total.bytes_received
+    return {"messages": (rates.message.of(total.messages, n_bytes), total.messages)}
+
+
 def partner_work(counts: Counts, number: int, rates: Rates) -> Work:
     """Work of one feature party; ``bin`` is a phase that a run does not time there."""
     shape, trees = counts.shape, counts.shape.trees
@@ -51,12 +59,14 @@ def partner_work(counts: Counts, number: int, rates: Rates) -> Work:
     cells = total([sums.cells for sums in levels])
     ciphertexts = total([sums.ciphertexts for sums in levels])
     values = shape.rows * len(shape.partner_bins[number])
+    columns = len(counts.partner_bins[number])
+    asked = trees * columns * sum(level.asked for level in counts.levels)
     rows = trees * shape.active_rows
     wins = round(trees * counts.nodes * counts.share_of_wins(number))
     return {
         "bin": (rates.bin * values, values),
         "check": (rates.check * rows, rows),
-        "plan": (rates.sort * total([sums.values for sums in levels]), 0),
+        "plan": (rates.sort.of(asked, total([sums.values for sums in levels])), 0),
         "sum": (rates.addition * additions + rates.segment * segments, additions),
         "pack": (rates.pack.of(calls, cells * shape.packing.cell_bits), cells),
         "rerandomise": (rates.rerandomise.of(calls, ciphertexts), ciphertexts),

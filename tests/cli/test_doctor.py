@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from support.cli import run
-from support.keys import insecure_paillier_key
+from support.rates import cost_of, make_rates, time_of
 
 from secureboost.cli import checks, selftest
 from secureboost.cli.checks import Check, Status
@@ -17,8 +17,13 @@ from secureboost.cli.checks import Check, Status
 @pytest.fixture
 def quick(monkeypatch):
     """Do not spend a second on measuring."""
-    timings = selftest.Timings(encrypt_us=400.0, add_us=3.0, rerandomise_ms=9.0, decrypt_ms=2.5)
-    monkeypatch.setattr(selftest, "measure", lambda: timings)
+    rates = make_rates(
+        encrypt=time_of(400e-6),
+        addition=time_of(3e-6),
+        rerandomise=cost_of(0.0, 9e-3),
+        decrypt=cost_of(0.0, 2.5e-3),
+    )
+    monkeypatch.setattr(selftest, "measure", lambda: rates)
 
 
 def by_name(results):
@@ -37,7 +42,7 @@ def test_this_machine_is_well(quick):
 def test_json(quick):
     listing = json.loads(run("doctor", "--json").stdout)
     assert listing["ok"] is True
-    assert listing["timings"]["encrypt_us"] == 400.0
+    assert listing["rates"]["encrypt"]["cpu"] == 400e-6
     assert {"name", "status", "found", "remedy"} == set(listing["checks"][0])
     names = [check["name"] for check in listing["checks"]]
     assert names == [
@@ -64,7 +69,7 @@ def test_an_engine_that_is_not_there_fails(quick, monkeypatch):
     listing = json.loads(result.stdout)
     assert result.exit_code == 1
     assert listing["ok"] is False
-    assert listing["timings"] is None
+    assert listing["rates"] is None
     check = listing["checks"][-1]
     assert (check["name"], check["status"]) == ("compute engine", "fail")
     assert check["found"].startswith(
@@ -206,15 +211,13 @@ def test_wrong_sums_fail(quick, monkeypatch):
     assert "decrypted sums are wrong: do not train on this machine" in result.stdout
 
 
-def test_the_self_test_and_the_measurement():
+def test_the_self_test():
     assert selftest.sums_agree()
-    timings = selftest.measure(insecure_paillier_key(256))
-    assert timings.add_us > 0
-    assert timings.tree_seconds()[0] > 0
 
 
 def test_the_cost_of_a_tree():
-    timings = selftest.Timings(encrypt_us=400.0, add_us=3.0, rerandomise_ms=0.0, decrypt_ms=0.0)
-    label, feature = timings.tree_seconds()
-    assert label == pytest.approx(12.0)
-    assert feature == pytest.approx(2.7)  # 900,000 additions
+    label, feature = selftest.tree_seconds(make_rates(encrypt=time_of(400e-6)))
+    dearer, same = selftest.tree_seconds(make_rates(encrypt=time_of(500e-6)))
+    assert label > 12.0  # 30,000 rows
+    assert dearer - label == pytest.approx(3.0)
+    assert feature == same > 0

@@ -13,7 +13,7 @@ COMMANDS = sorted(info.callback.__name__ for info in app.registered_commands)
 def test_these_are_the_commands():
     assert set(COMMANDS) == {
         *("cert", "demo", "doctor", "evaluate", "keygen"),
-        *("messages", "predict", "serve", "simulate", "train"),
+        *("messages", "plan", "predict", "serve", "simulate", "train"),
     }
 
 

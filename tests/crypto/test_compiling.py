@@ -74,6 +74,7 @@ class Slow:
         cache_path = "/some/folder"
 
     stats = Stats()
+    py_func = run  # any function: only its file is looked at
 
     def __init__(self, announced: Event) -> None:
         self.announced = announced
@@ -108,3 +109,28 @@ def test_compiled_kernels_are_cached():
     for kernel in (portable_pairs.fold, portable_pairs.raise_all):
         assert kernel.stats.cache_path
         assert kernel.signatures
+
+
+def test_what_an_older_source_made_is_compiled_again(tmp_path):
+    """A kernel's constants may come from another file, which numba does not look at."""
+    (tmp_path / "constants.py").write_text("FACTOR = 2\n")
+    (tmp_path / "kernels.py").write_text(
+        "from constants import FACTOR\n"
+        "from crypto.compiling import kernel\n"
+        "@kernel\n"
+        "def scaled(x):\n"
+        "    return FACTOR * x\n"
+    )
+    script = tmp_path / "use.py"
+    script.write_text(
+        "import numba\n"
+        "from crypto.compiling import prepare\n"
+        "from kernels import scaled\n"
+        "prepare('small', [(scaled, (numba.int64,))])\n"
+        "print(scaled(10), sum(scaled.stats.cache_hits.values()))\n"
+    )
+    cache = str(tmp_path / "cache")
+    assert run(script, NUMBA_CACHE_DIR=cache).stdout == "20 0\n"
+    assert run(script, NUMBA_CACHE_DIR=cache).stdout == "20 1\n"
+    (tmp_path / "constants.py").write_text("FACTOR = 3\n")
+    assert run(script, NUMBA_CACHE_DIR=cache).stdout == "30 0\n"

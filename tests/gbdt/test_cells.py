@@ -61,6 +61,19 @@ def test_route_bits(seed, n_rows, n_splits):
     assert not unpacked[:, n_rows:].any()
 
 
+def test_route_bits_of_several_blocks():
+    rng = np.random.default_rng(0)
+    column = rng.standard_normal((1, 2500)).astype(np.float32)
+    rows = rng.permutation(2500)[:2100].astype(np.int32)
+    bits = np.full((1, 263), 255, np.uint8)
+    route_bits(
+        column, rows, np.zeros(1, np.int32), np.zeros(1, np.float32), np.ones(1, np.bool_), bits
+    )
+    unpacked = np.unpackbits(bits[0], bitorder="little")
+    assert np.array_equal(unpacked[:2100], column[0, rows] <= 0)
+    assert not unpacked[2100:].any()
+
+
 @SMALL
 @given(st.integers(1, 6), st.lists(st.integers(0, 6), min_size=1, max_size=40))
 def test_rows_by_node(n_nodes, placed):
