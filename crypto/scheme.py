@@ -165,7 +165,6 @@ class PrivateKey(ABC):
             If `PublicKey.check` would.
         """
 
-
     def start_pool(self, capacity: int) -> Pool | None:
         """Make what `encrypt` needs ahead, in a thread of its own.
 

@@ -4,7 +4,6 @@ What bounds a curious label party belongs where the rows are, not in a promise. 
 per data set, over all sessions, so that cross-validation and tuning do not reset it.
 """
 
-import fcntl
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, fields
@@ -128,20 +127,8 @@ def kept_budget(policy: Policy, path: Path, data_digest: str) -> Budget:
     Raises
     ------
     secureboost.errors.ConfigError
-        If the file is damaged; it is not overwritten, since that would reset the budget. Also if
-        another process counts in it, since the two would overwrite each other's counts.
+        If the file is damaged; it is not overwritten, since that would reset the budget.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    lock = path.with_suffix(".lock").open("w")  # held until the process ends or forgets the budget
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        lock.close()
-        raise ConfigError(
-            f"{path.parent} is in use by another process that serves from it; stop that one, or "
-            "give each its own folder",
-            "store",
-        ) from error
     spent_by_digest: dict[str, Spending] = {}
     if path.exists():
         try:
@@ -153,7 +140,7 @@ def kept_budget(policy: Policy, path: Path, data_digest: str) -> Budget:
                 "store",
             ) from error
 
-    def keep(spent: Spending, _lock: object = lock) -> None:
+    def keep(spent: Spending) -> None:
         spent_by_digest[data_digest] = spent
         write_atomically(path, msgspec.json.encode(spent_by_digest), mode=0o600)
 

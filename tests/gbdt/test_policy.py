@@ -23,14 +23,6 @@ def test_the_next_process_goes_on_where_this_one_left(tmp_path):
     assert kept_budget(policy, path, "data set 1").spent == Spending(3, 10)
 
 
-def test_two_processes_do_not_count_in_one_file(tmp_path):
-    path = tmp_path / "store" / "budget.json"
-    budget = kept_budget(Policy(), path, "data")
-    with pytest.raises(ConfigError, match="store is in use by another process"):
-        kept_budget(Policy(), path, "data")
-    assert budget.spend_histograms(1)
-
-
 def test_a_damaged_file_is_not_overwritten(tmp_path):
     path = tmp_path / "budget.json"
     path.write_text('{"data": 7')
