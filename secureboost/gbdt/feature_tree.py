@@ -46,7 +46,7 @@ class FeatureTree:
         self._min_child_samples = min_child_samples
         self._next_row = 0
         # rows with the same number were last seen in one node, on one side of our own split
-        self._group = np.zeros(n_rows, np.int64)
+        self._group = np.zeros(n_rows, np.int32)
         self._group_sizes = [n_rows]
 
     def activate(self, rows: NDArray[np.int32]) -> None:

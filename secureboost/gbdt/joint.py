@@ -110,23 +110,25 @@ def plan_sums(
     draft = _Draft()
     for node, rows in enumerate(rows_of_nodes):
         codes = cell_codes(binned, rows, features, layout.n_bins, layout.max_bin)
-        groups = [
-            (group, *_occupied(codes, cells_of, group)) for group in choose_groups(codes, cells_of)
-        ]
+        groups = []
+        for group in choose_groups(codes, cells_of):
+            order, sizes, combinations = _occupied(codes, cells_of, group)
+            groups.append((group, rows[order], sizes, combinations))
         draft.begin_node()
         # the group with the fewest parts gives the total most cheaply
-        for group, order, sizes, combinations in sorted(groups, key=lambda group: len(group[2])):
+        for group, sorted_rows, sizes, combinations in sorted(groups, key=lambda g: len(g[2])):
             cells = [first_cell[f] + node * layout.cells_per_node for f in group]
-            draft.add(rows[order], sizes, cells, combinations, cells_of[list(group)])
+            draft.add(sorted_rows, sizes, cells, combinations, cells_of[list(group)])
+        del codes, groups  # ten bytes a row and more, before the pieces are joined
     return draft.finish(layout.cells_per_node * len(rows_of_nodes))
 
 
-def choose_groups(codes: NDArray[np.int32], cells_of: Integers) -> list[tuple[int, ...]]:
+def choose_groups(codes: NDArray[np.uint8], cells_of: Integers) -> list[tuple[int, ...]]:
     """Group a node's features, those with few cells first, as long as that is cheaper.
 
     Parameters
     ----------
-    codes : array of shape (n_features, n_rows), int32
+    codes : array of shape (n_features, n_rows), uint8
         Cell of each row in each feature.
     cells_of : array of shape (n_features,), int64
         Cells of each feature, the missing bin included.
@@ -142,7 +144,7 @@ def choose_groups(codes: NDArray[np.int32], cells_of: Integers) -> list[tuple[in
         *before, last = group
         if len(before) == 1:  # a new group begins; the one before is not asked for again
             joined.clear()
-            joined[tuple(before)] = codes[before[0]]
+            joined[tuple(before)] = codes[before[0]].astype(np.int32)
         joined[group] = joined.pop(tuple(before)) * np.int32(cells_of[last]) + codes[last]
         return int(np.count_nonzero(np.bincount(joined[group])))
 
@@ -197,7 +199,7 @@ def group_cost(n_rows: int, combinations: int, cells_of: Integers) -> int:
 
 
 def _occupied(
-    codes: NDArray[np.int32], cells_of: Integers, group: tuple[int, ...]
+    codes: NDArray[np.uint8], cells_of: Integers, group: tuple[int, ...]
 ) -> tuple[NDArray[np.int32], Integers, list[Integers]]:
     """Order of rows by combination, rows of each part, and its cell in each feature.
 
@@ -304,9 +306,12 @@ def cell_codes(
     features: NDArray[np.int32],
     n_bins: NDArray[np.int32],
     max_bin: int,
-) -> NDArray[np.int32]:
-    """Cell of each row in each feature, shape (n_features, n_rows); missing is the last."""
-    codes = np.empty((len(features), len(rows)), np.int32)
+) -> NDArray[np.uint8]:
+    """Cell of each row in each feature, shape (n_features, n_rows); missing is the last.
+
+    There are at most 255 bins and the missing one, so a byte holds it.
+    """
+    codes = np.empty((len(features), len(rows)), np.uint8)
     for f in range(len(features)):
         column = binned[features[f]]
         for i in range(len(rows)):
