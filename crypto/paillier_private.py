@@ -53,7 +53,6 @@ class PaillierPrivateKey(GuardedPrivateKey):
         self._halves = Half(p.value, q.value), Half(q.value, p.value)
         self._crt = engine().crt(p.value, q.value)
         self._zeros = self._law()
-        self._pool: Pool | None = None
 
     def with_short_exponent_djn(self) -> "PaillierPrivateKey":
         """Return the same key with short exponents; see the class."""
@@ -94,29 +93,8 @@ class PaillierPrivateKey(GuardedPrivateKey):
         """Build the encryption tables now rather than at the first `encrypt`."""
         self._zeros.prepare()
 
-    def start_pool(self, capacity: int) -> Pool:
-        """Make encryptions of zero ahead, in a thread at the lowest priority.
-
-        Parameters
-        ----------
-        capacity : int
-            Most held at a time, ``8 * public_key.ciphertext_words`` bytes each.
-
-        Returns
-        -------
-        Pool
-            For waiting and watching; `encrypt` draws from it by itself.
-        """
-        self.stop_pool()
-        self._pool = Pool(self._zeros.draw, capacity)
-        self._pool.start()
-        return self._pool
-
-    def stop_pool(self) -> None:
-        """End the thread and forget what it made; does nothing if there is none."""
-        if self._pool is not None:
-            self._pool.stop()
-            self._pool = None
+    def _make_pool(self, capacity: int) -> Pool:
+        return Pool(self._zeros.draw, capacity)
 
     def _law(self) -> Zeros:
         if self.short_exponent_djn:

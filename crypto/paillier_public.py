@@ -46,7 +46,6 @@ class PaillierPublicKey(PublicKey):
         self.plaintext_bits = self.key_bits - 2
         self.words = wide.words_for(self.key_bits)
         self.ciphertext_words = 2 * self.words
-        self._pool: Pool | None = None
 
     def __reduce__(self) -> tuple[type["PaillierPublicKey"], tuple[int]]:
         return PaillierPublicKey, (self.n,)  # and never the pool
@@ -163,29 +162,8 @@ class PaillierPublicKey(PublicKey):
             numbers[bad] = sampling.below(self.n, sum(bad))
         return numbers
 
-    def start_pool(self, capacity: int) -> Pool:
-        """Make what `rerandomise` multiplies by ahead, in a thread at the lowest priority.
-
-        Parameters
-        ----------
-        capacity : int
-            Most held at a time, ``8 * ciphertext_words`` bytes each.
-
-        Returns
-        -------
-        Pool
-            For waiting and watching; `rerandomise` draws from it by itself.
-        """
-        self.stop_pool()
-        self._pool = Pool(self.masks, capacity, block=MASKS_AHEAD)
-        self._pool.start()
-        return self._pool
-
-    def stop_pool(self) -> None:
-        """End the thread and forget what it made; does nothing if there is none."""
-        if self._pool is not None:
-            self._pool.stop()
-            self._pool = None
+    def _make_pool(self, capacity: int) -> Pool:
+        return Pool(self.masks, capacity, block=MASKS_AHEAD)
 
     def to_residues(self, ciphertexts: Ciphertexts) -> list[mpz]:
         """Return the textbook ciphertexts modulo ``n**2``, as python-paillier has them."""

@@ -149,6 +149,42 @@ class Pool:
         self._thread = None
 
 
+class WorksAhead:
+    """A key whose randomness can be made ahead; by default there is nothing to make."""
+
+    _pool: Pool | None = None
+
+    def start_pool(self, capacity: int) -> Pool | None:
+        """Make what encryption or re-randomising needs ahead, in a thread of its own.
+
+        Parameters
+        ----------
+        capacity : int
+            Ciphertexts' worth held at a time, ``8 * ciphertext_words`` bytes each.
+
+        Returns
+        -------
+        Pool or None
+            For waiting and watching; the key draws from it by itself. None where the scheme has
+            nothing to make ahead.
+        """
+        self.stop_pool()
+        self._pool = self._make_pool(capacity)
+        if self._pool is not None:
+            self._pool.start()
+        return self._pool
+
+    def stop_pool(self) -> None:
+        """End the thread and forget what it made; does nothing if there is none."""
+        if self._pool is not None:
+            self._pool.stop()
+            self._pool = None
+
+    def _make_pool(self, capacity: int) -> Pool | None:
+        """Return a pool that was not started, for a scheme that has something to make."""
+        return None
+
+
 def drawn_or_pooled(pool: Pool | None, draw: Callable[[int], Words], count: int) -> Words:
     """Take `count` rows from the pool, and draw what it lacks.
 

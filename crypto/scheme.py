@@ -19,14 +19,14 @@ from typing import ClassVar, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from crypto.pool import Pool
+from crypto.pool import WorksAhead
 
 Plaintexts: TypeAlias = NDArray[np.uint64]
 Ciphertexts: TypeAlias = NDArray[np.uint64]
 RowIndices: TypeAlias = NDArray[np.int64]
 
 
-class PublicKey(ABC):
+class PublicKey(WorksAhead, ABC):
     """What the feature party holds: it can add, pack and re-randomise, and never decrypt.
 
     Attributes
@@ -116,26 +116,8 @@ class PublicKey(ABC):
     def rerandomise(self, ciphertexts: Ciphertexts, *, n_jobs: int = 1) -> Ciphertexts:
         """Make ciphertexts unlinkable to their summands, even for the owner of the key."""
 
-    def start_pool(self, capacity: int) -> Pool | None:
-        """Make what `rerandomise` needs ahead, in a thread of its own.
 
-        Parameters
-        ----------
-        capacity : int
-            Ciphertexts' worth held at a time.
-
-        Returns
-        -------
-        Pool or None
-            None where the scheme has nothing to make ahead.
-        """
-        return None
-
-    def stop_pool(self) -> None:  # noqa: B027 - nothing to do where there is no pool
-        """End the thread and forget what it made."""
-
-
-class PrivateKey(ABC):
+class PrivateKey(WorksAhead, ABC):
     """What the label party holds. Never pickled, never shown.
 
     Attributes
@@ -164,24 +146,6 @@ class PrivateKey(ABC):
         crypto.errors.CiphertextError
             If `PublicKey.check` would.
         """
-
-    def start_pool(self, capacity: int) -> Pool | None:
-        """Make what `encrypt` needs ahead, in a thread of its own.
-
-        Parameters
-        ----------
-        capacity : int
-            Ciphertexts' worth held at a time.
-
-        Returns
-        -------
-        Pool or None
-            None where the scheme has nothing to make ahead.
-        """
-        return None
-
-    def stop_pool(self) -> None:  # noqa: B027 - nothing to do where there is no pool
-        """End the thread and forget what it made."""
 
 
 class Scheme(ABC):

@@ -17,8 +17,6 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     from secureboost.gbdt.partition import RowPartition
 
-MISSING_RIGHT, MISSING_LEFT = 0, 1
-
 
 @dataclass(frozen=True, repr=False)
 class Gradients:
