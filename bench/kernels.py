@@ -32,7 +32,7 @@ from rich.table import Table
 
 from crypto.kernels import ENGINES, VARIABLE
 from crypto.kernels.ifma_constants import IfmaConstants
-from crypto.paillier import PaillierScheme
+from crypto.paillier import PaillierScheme, ShortExponentPaillierScheme
 from crypto.paillier_private import PaillierPrivateKey
 
 MICRO = 1e6
@@ -143,7 +143,7 @@ def measure(key: PaillierPrivateKey, engine: str, sizes: Sizes, threads: int) ->
     """Time every operation of one engine."""
     os.environ[VARIABLE] = engine
     key = PaillierPrivateKey(key.p, key.q)
-    short = key.with_short_exponent_djn()
+    short = ShortExponentPaillierScheme().adopt(key)
     for owner in (key, short):
         owner.prepare()
     public, rng = key.public_key, np.random.default_rng(0)

@@ -56,6 +56,7 @@ RUNS = (
         )
         for bits in ("2048", "3072")
     ),
+    Run("histogram", ("bench/histogram.py", "--quick"), ("bench/histogram.py",)),
     Run(
         "credit",
         (*CREDIT, "--trees", "3"),

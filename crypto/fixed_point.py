@@ -7,7 +7,11 @@ of two is exact in floating point, so the only error is that of rounding::
     abs(sum(x) - decode(sum(encode(x)))) <= n * 2**-(fraction_bits + 1)
 
 as long as decoded integers stay below 2**53 (beyond, `decode` rounds to 53 significant bits once).
-Sums of the integers are exact and have no order, so everybody who adds them gets the same result.
+Both are reached: nothing averages out where many rows have the same value, as in a first round of
+boosting. Sums of the integers are exact and have no order, so everybody who adds them gets the same
+result.
+
+How large an error may be is for the caller to say (`FixedPoint.for_bound`); the bits follow.
 """
 
 import math
@@ -21,7 +25,6 @@ from crypto.errors import CapacityError, PlaintextError
 SUM_BITS = 62
 """Every sum stays below ``2**62``, so that a sibling's subtraction cannot overflow int64 either."""
 
-DEFAULT_FRACTION_BITS = 30
 MAX_SHIFT = 500
 """Beyond this a power of two times a value could leave the range of float64."""
 
@@ -46,10 +49,8 @@ class FixedPoint:
             )
 
     @classmethod
-    def for_bound(
-        cls, bound: float, n_rows: int, fraction_bits: int = DEFAULT_FRACTION_BITS
-    ) -> "FixedPoint":
-        """Choose the finest scale at which sums cannot overflow.
+    def for_bound(cls, bound: float, n_rows: int, rounding_error: float) -> "FixedPoint":
+        """Choose the coarsest scale that rounds finely enough: the least bits for a stated error.
 
         Parameters
         ----------
@@ -57,34 +58,41 @@ class FixedPoint:
             No value is larger in magnitude.
         n_rows : int
             No sum has more terms.
-        fraction_bits : int
-            Fractional bits for a bound of 1. A bound in ``(2**(k-1), 2**k]`` gets ``k`` fewer, so
-            that the precision relative to the bound, and the width of a packed cell, stay.
+        rounding_error : float
+            Most that rounding may move a value, as a share of `bound`; above 0 and at most 1/2.
+            A sum of n values then errs by at most ``n * bound * rounding_error``.
 
         Returns
         -------
         FixedPoint
-            With ``n_rows * max_integer(bound) < 2**62``.
+            The least f with ``2**-(f + 1) <= bound * rounding_error``. So no integer is larger than
+            ``1 / rounding_error``, rounded, and ``n_rows * max_integer(bound) < 2**62``.
 
         Raises
         ------
         CapacityError
-            If no scale with at least one bit per value does.
+            If sums could leave 62 bits, or an argument is outside its limits.
         """
         if not (math.isfinite(bound) and bound > 0):
             raise CapacityError(f"bound={bound} must be a positive finite number")
         if n_rows < 1:
             raise CapacityError(f"n_rows={n_rows} must be at least 1")
-        mantissa, exponent = math.frexp(bound)
-        if mantissa == 0.5:  # a power of two is its own bound
-            exponent -= 1
-        relative = min(fraction_bits, SUM_BITS - 1 - n_rows.bit_length())
-        if relative < 1:
+        if not 0 < rounding_error <= 0.5:
             raise CapacityError(
-                f"n_rows={n_rows} and fraction_bits={fraction_bits} leave {relative} bits for a "
-                f"value if sums stay below 2**{SUM_BITS}; at least 1 is needed"
+                f"rounding_error={rounding_error} must be above 0 and at most 0.5 of the bound"
             )
-        return cls(relative - exponent)
+        # The product could underflow, so exponents are added; a product m 2**e with
+        # 1/2 <= m < 1 allows units of 2**e.
+        mantissa, exponent = math.frexp(bound)
+        fixed_point = cls(-exponent - math.frexp(mantissa * rounding_error)[1])
+        largest = n_rows * fixed_point.max_integer(bound)
+        if largest >> SUM_BITS:
+            raise CapacityError(
+                f"n_rows={n_rows} and rounding_error={rounding_error} need sums of "
+                f"{largest.bit_length()} bits, more than {SUM_BITS}; allow a larger error or take "
+                "fewer rows"
+            )
+        return fixed_point
 
     def max_integer(self, bound: float) -> int:
         """Largest magnitude that `encode` gives to a value of magnitude at most `bound`."""

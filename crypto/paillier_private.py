@@ -33,9 +33,10 @@ class PaillierPrivateKey(GuardedPrivateKey):
     p, q : KnownPrime
         With primitive roots encryption uses tables.
     short_exponent_djn : bool
-        Encrypt with short exponents, some three times as fast, under the additional assumption
-        stated at `crypto.paillier_zeros.ShortExponentZeros`. By default the law of the ciphertexts
-        is exactly the textbook's.
+        Encrypt with short exponents (the scheme ``paillier-short-exponent-djn``), some three times
+        as fast, under the additional assumption stated at
+        `crypto.paillier_zeros.ShortExponentZeros`. By default the law of the ciphertexts is exactly
+        the textbook's.
 
     Raises
     ------
@@ -53,10 +54,6 @@ class PaillierPrivateKey(GuardedPrivateKey):
         self._halves = Half(p.value, q.value), Half(q.value, p.value)
         self._crt = engine().crt(p.value, q.value)
         self._zeros = self._law()
-
-    def with_short_exponent_djn(self) -> "PaillierPrivateKey":
-        """Return the same key with short exponents; see the class."""
-        return PaillierPrivateKey(self.p, self.q, short_exponent_djn=True)
 
     def encrypt(self, plaintexts: Plaintexts, *, n_jobs: int = 1) -> Ciphertexts:
         """Encrypt with fresh randomness for each number, from the pool as far as it goes."""

@@ -118,8 +118,11 @@ class ShortExponentZeros(Zeros):
     squares of n-th residues. That takes two things: short exponents look like exponents uniform
     below the order of h (a discrete-logarithm assumption in a group of unknown order), and the
     group that h generates looks like all squares (it is all but a small factor of them, which the
-    cofactors of the primes decide; the authors' keys have no such factor). Somebody who knows p and
-    q can tell them apart: never use this to re-randomise.
+    cofactors of the primes decide; the authors' keys have no such factor). In groups of prime order
+    the first is as hard as finding short exponents (T. Koshiba, K. Kurosawa, PKC 2004); that is no
+    proof for this group. The base stays secret here, which leaves an attacker less than the
+    authors' public one. Somebody who knows p and q can tell powers from squares: never use this to
+    re-randomise.
     """
 
     def __init__(self, public_key: PaillierPublicKey, halves: tuple[Half, Half], crt: Crt) -> None:
@@ -154,6 +157,8 @@ def short_exponent_bits(key_bits: int) -> int:
     """Return the length of short exponents: 320 bits at 2048, 384 at 3072, 448 at 4096.
 
     Generic discrete-logarithm algorithms take ``2**(bits / 2)`` steps, so this leaves a margin of
-    some 50 bits over the strength of the modulus.
+    some 50 bits over the strength of the modulus. At most 33 of them could be lost to the cofactors
+    of the two primes (P. van Oorschot, M. Wiener, EUROCRYPT 1996), and only to somebody who knew
+    the cofactors.
     """
     return 320 + 64 * max(0, -(-(key_bits - 2048) // 1024))

@@ -1,13 +1,14 @@
 """The registry of schemes: a new cipher is one file and one line here."""
 
 from crypto.errors import SchemeUnavailableError
-from crypto.paillier import PaillierScheme
+from crypto.paillier import PaillierScheme, ShortExponentPaillierScheme
 from crypto.phe_scheme import PheScheme
 from crypto.plain import PlainScheme
 from crypto.scheme import PublicKey, Scheme
 
 SCHEMES: dict[str, Scheme] = {
-    scheme.name: scheme for scheme in (PaillierScheme(), PlainScheme(), PheScheme())
+    scheme.name: scheme
+    for scheme in (PaillierScheme(), ShortExponentPaillierScheme(), PlainScheme(), PheScheme())
 }
 
 

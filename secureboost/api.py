@@ -101,7 +101,10 @@ class SecureBoostClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
     key_bits : int, default=2048
         Length of the key, at least 2048.
     scheme : str, default="paillier"
-        Homomorphic scheme; ``"plain"`` (in one process only) encrypts nothing.
+        How gradients are encrypted: ``"paillier"``, exactly the textbook's law;
+        ``"paillier-short-exponent-djn"``, encrypts some three times as fast under one assumption
+        more (see SECURITY.md); ``"phe"``, python-paillier; ``"plain"`` (in one process only)
+        encrypts nothing.
 
     Attributes
     ----------

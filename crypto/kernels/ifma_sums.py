@@ -84,11 +84,10 @@ def multiply_rows(
             current[lane] = rows[position[lane]] if left[lane] > 0 else 0
         for step in range(1, steps + 1):
             gather(workspace, limbs, FACTOR, table, current, words)
-            if step < steps:
-                for lane in range(LANES):
-                    following[lane] = rows[position[lane] + step] if left[lane] > 0 else 0
-                prefetch(table, following, 0, words)
-                current, following = following, current
+            for lane in range(LANES):
+                following[lane] = rows[position[lane] + step] if left[lane] > step else 0
+            prefetch(table, following, 0, words)
+            current, following = following, current
             multiply_short(workspace, limbs, PRODUCT, PRODUCT, FACTOR)
         for lane in range(LANES):
             if task[lane] >= 0:

@@ -12,7 +12,9 @@ from crypto import wide
 from crypto.compiling import compiles, prepare
 from crypto.kernels.engine import Engine, SquareModulus
 from crypto.kernels.portable_limbs import BLOCK, negative_inverse
-from crypto.kernels.portable_pairs import Field, finish, fold, raise_all, shift_and_multiply
+from crypto.kernels.portable_pairs import Field
+from crypto.kernels.portable_powers import raise_all, shift_and_multiply
+from crypto.kernels.portable_sums import finish, fold
 from crypto.kernels.threads import over_ranges
 from crypto.wide import Words
 

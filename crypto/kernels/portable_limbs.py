@@ -10,9 +10,6 @@ Per product of two limbs two additions remain, in chains that a CPU carries thro
 `total` is read and written once in eight rows. The first eight columns find the quotient digits
 ``q`` that make the lowest limbs vanish. (Montgomery 1985; Koç, Acar and Kaliski 1996 compare the
 orders of work.) numba has neither 128-bit products nor carries, hence the builder below.
-
-numba's cache notices changes in the file of the kernel that is called, not here: after a change,
-delete the ``*.nb?`` files of `portable_pairs`.
 """
 
 from collections.abc import Sequence

@@ -95,7 +95,7 @@ def _speed(rates: "Rates") -> "list[Check]":
         Check(
             f"speed, {selftest.KEY_BITS} bits",
             Status.OK,
-            f"encrypt {1e6 * rates.encrypt.cpu:,.0f} us, decrypt "
+            f"{selftest.SCHEME}: encrypt {1e6 * rates.encrypt.cpu:,.0f} us, decrypt "
             f"{1e3 * rates.decrypt.each.cpu:.1f} ms, add {1e6 * rates.addition.cpu:.1f} us, "
             f"re-randomise {1e3 * rates.rerandomise.each.cpu:.1f} ms a number, on one core",
         ),

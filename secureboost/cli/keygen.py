@@ -68,8 +68,8 @@ def keygen(
     """Make the label party's encryption key, once, to use for many runs.
 
     Without a key file every run makes a key of its own and forgets it, which is as safe. A key
-    file is worth having where partners want to see the same fingerprint each time. Existing files
-    are never replaced.
+    file is worth having where partners want to see the same fingerprint each time. It serves both
+    schemes of `train`, paillier and paillier-short-exponent-djn. Existing files are never replaced.
     """
     if export_phe is not None:
         if out is not None or import_phe is not None or key_bits is not None:

@@ -10,6 +10,8 @@ from crypto.paillier import PaillierScheme
 from crypto.scheme import Plaintexts
 from secureboost.planning import ONE_MACHINE, Rates, Shape, calibrate, equal_bins, predict
 
+SCHEME = PaillierScheme.name
+"""The cipher that is tested and timed: the default of `train`."""
 KEY_BITS = 2048
 TREE = Shape(
     rows=30_000, own_columns=10, partner_bins=equal_bins([10], 32), bins=32, depth=5, trees=100

@@ -146,26 +146,32 @@ def key_from_file(
     Raises
     ------
     ConfigError
-        If ``[model]`` asks for another length or scheme than the file's key has.
+        If ``[model]`` asks for another length than the file's key has, or for a scheme that is not
+        Paillier.
     crypto.errors.CryptoError
     """
     from crypto.errors import KeyFileError
     from crypto.keyfile import read_private_key
+    from crypto.paillier import PaillierScheme
+    from crypto.schemes import get_scheme
     from secureboost.cli.passphrase import read_passphrase
     from secureboost.errors import ConfigError
 
     path = config.key or Path()
     if not path.is_file():  # before anybody is asked for its passphrase
         raise KeyFileError(f"key file {path}: there is no such file")
+    scheme = get_scheme(model.scheme)
+    if not isinstance(scheme, PaillierScheme):
+        raise ConfigError(
+            f"is {scheme.name!r}, but {path} holds a Paillier key; leave it out", "model.scheme"
+        )
     key = read_private_key(path, read_passphrase(path, passphrase_file))
-    for name, value in {
-        "scheme": key.public_key.scheme,
-        "key_bits": key.public_key.key_bits,
-    }.items():
-        if config.model.get(name, value) != value:
-            raise ConfigError(
-                f"is {config.model[name]!r}, but the key in {path} has {value!r}; leave it out",
-                f"model.{name}",
-            )
-        model.set_params(**{name: value})
+    key_bits = key.public_key.key_bits
+    if config.model.get("key_bits", key_bits) != key_bits:
+        raise ConfigError(
+            f"is {config.model['key_bits']!r}, but the key in {path} has {key_bits}; leave it out",
+            "model.key_bits",
+        )
+    model.set_params(key_bits=key_bits)
+    key = scheme.adopt(key)
     return lambda: key

@@ -27,10 +27,9 @@ from secureboost.clock import Clock, Phase
 from secureboost.errors import ModelError
 from secureboost.gbdt.cells import CellLayout
 from secureboost.gbdt.counts import NodeCounts
-from secureboost.gbdt.feature_sums import answer_cells
+from secureboost.gbdt.feature_sums import mask_cells, sum_nodes
 from secureboost.gbdt.feature_table import FeatureTable
 from secureboost.gbdt.feature_tree import FeatureTree, check_split, route_bits, rows_left
-from secureboost.gbdt.joint import plan_sums
 from secureboost.gbdt.model import PartnerSplit, PartyHalf
 from secureboost.gbdt.protocol import (
     FEATURE_PHASES,
@@ -262,17 +261,22 @@ class FeatureSession(Service):
         """Add up, pack and re-randomise the cells of the asked nodes."""
         features = _not_none(tree.features)
         layout = CellLayout(training.mapper.n_bins[features], training.setup.max_bin)
-        clock = training.clock
-        with clock.phase("plan"):
-            active = [rows[tree.active[rows]] for rows in rows_of_nodes]
-            plan = plan_sums(training.binned, active, features, layout)
-        answer = answer_cells(
+        sums = sum_nodes(
             training.key,
             training.ciphertexts,
-            plan,
+            training.binned,
+            [rows[tree.active[rows]] for rows in rows_of_nodes],
+            features,
+            layout,
+            clock=training.clock,
+            n_jobs=self._n_jobs,
+        )
+        answer = mask_cells(
+            training.key,
+            sums,
             training.setup.cell_bits,
             training.setup.cells,
-            clock=clock,
+            clock=training.clock,
             n_jobs=self._n_jobs,
         )
         training.n_masked += len(answer)

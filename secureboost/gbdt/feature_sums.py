@@ -1,10 +1,80 @@
-"""What a feature party computes on ciphertexts: sums by cell, packed and re-randomised."""
+"""What a feature party computes on ciphertexts: sums by cell, packed and re-randomised.
+
+Whatever it needs beside the rows' ciphertexts is bounded: nodes are planned and summed some at a
+time, and each round of sums some segments at a time.
+"""
+
+from collections.abc import Iterator, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from crypto.scheme import Ciphertexts, PublicKey
 from secureboost.clock import Clock
-from secureboost.gbdt.joint import SumPlan
+from secureboost.gbdt.cells import CellLayout
+from secureboost.gbdt.joint import SumPlan, plan_sums
+
+BATCH_ROWS = 1 << 14
+"""Nodes are planned together up to so many rows for each thread, a larger one alone."""
+
+CHUNK = 1 << 18
+"""Summands of one call of `PublicKey.sum_by_segment` for each thread: 2 MiB of indices."""
+
+SEGMENT = 256
+"""What a segment takes during that call, in summands: two kibibytes."""
+
+
+def sum_nodes(
+    key: PublicKey,
+    ciphertexts: Ciphertexts,
+    binned: NDArray[np.uint8],
+    rows_of_nodes: Sequence[NDArray[np.int32]],
+    features: NDArray[np.int32],
+    layout: CellLayout,
+    *,
+    clock: Clock,
+    n_jobs: int,
+) -> Ciphertexts:
+    """Add the rows' ciphertexts up to the cells of all nodes.
+
+    Parameters
+    ----------
+    key : PublicKey
+    ciphertexts : Ciphertexts, shape (n_rows, words)
+    binned, rows_of_nodes, features, layout
+        See `joint.plan_sums`.
+    clock : Clock
+        Phases ``plan`` and ``sum`` (additions).
+    n_jobs : int
+        Threads.
+
+    Returns
+    -------
+    Ciphertexts, shape (len(rows_of_nodes) * layout.cells_per_node, words)
+        Not re-randomised: never let these leave the party.
+    """
+    per_node = layout.cells_per_node
+    cells = np.empty((len(rows_of_nodes) * per_node, key.ciphertext_words), np.uint64)
+    for batch in node_batches([len(rows) for rows in rows_of_nodes], BATCH_ROWS * n_jobs):
+        with clock.phase("plan"):
+            plan = plan_sums(binned, rows_of_nodes[batch], features, layout)
+        with clock.phase("sum", plan.additions):
+            of_batch = slice(batch.start * per_node, batch.stop * per_node)
+            cells[of_batch] = sum_cells(key, ciphertexts, plan, n_jobs=n_jobs)
+        del plan  # before the next one is made
+    return cells
+
+
+def node_batches(sizes: Sequence[int], most: int) -> Iterator[slice]:
+    """Cut nodes of these sizes into runs of at most so many rows, each of one node at least."""
+    begin, n_rows = 0, 0
+    for node, size in enumerate(sizes):
+        if node > begin and n_rows + size > most:
+            yield slice(begin, node)
+            begin, n_rows = node, 0
+        n_rows += size
+    if sizes:
+        yield slice(begin, len(sizes))
 
 
 def sum_cells(
@@ -25,7 +95,11 @@ def sum_cells(
     Ciphertexts, shape (plan.n_cells, words)
         Not re-randomised: never let these leave the party.
     """
-    parts = key.sum_by_segment(ciphertexts, plan.rows, plan.starts, n_jobs=n_jobs)
+    parts = np.empty((len(plan.starts) - 1, key.ciphertext_words), np.uint64)
+    for chunk in segment_chunks(plan.starts, CHUNK * n_jobs):
+        starts = plan.starts[chunk.start : chunk.stop + 1]
+        rows = plan.rows[starts[0] : starts[-1]].astype(np.int64)
+        parts[chunk] = key.sum_by_segment(ciphertexts, rows, starts - starts[0], n_jobs=n_jobs)
     n = len(plan.complements)
     if n:
         totals = key.sum_by_segment(parts, plan.total_parts, plan.total_starts, n_jobs=n_jobs)
@@ -39,37 +113,54 @@ def sum_cells(
     return cells
 
 
-def answer_cells(
+def segment_chunks(starts: NDArray[np.int64], most: int) -> Iterator[slice]:
+    """Cut segments into runs of at most so many summands, each of one segment at least.
+
+    Parameters
+    ----------
+    starts : array of shape (n_segments + 1,), int64
+        As in `PublicKey.sum_by_segment`.
+    most : int
+        Each segment counts as `SEGMENT` summands more.
+    """
+    taken = starts + SEGMENT * np.arange(len(starts))
+    begin = 0
+    while begin < len(starts) - 1:
+        end = int(np.searchsorted(taken, taken[begin] + most, side="right")) - 1
+        end = max(end, begin + 1)
+        yield slice(begin, end)
+        begin = end
+
+
+def mask_cells(
     key: PublicKey,
-    ciphertexts: Ciphertexts,
-    plan: SumPlan,
+    sums: Ciphertexts,
     cell_bits: int,
     cells: int,
     *,
     clock: Clock,
     n_jobs: int,
 ) -> Ciphertexts:
-    """Sums by cell as they may leave the party.
+    """Pack sums and make them unlinkable to their summands, so that they may leave the party.
 
     Parameters
     ----------
-    key, ciphertexts, plan
-        See `sum_cells`.
+    key : PublicKey
+    sums : Ciphertexts
+        From `sum_nodes`.
     cell_bits, cells : int
         Width of a cell, and cells per ciphertext.
     clock : Clock
-        Phases ``sum`` (additions), ``pack`` (cells) and ``rerandomise`` (ciphertexts).
+        Phases ``pack`` (cells) and ``rerandomise`` (ciphertexts).
     n_jobs : int
         Threads.
 
     Returns
     -------
-    Ciphertexts, shape (ceil(plan.n_cells / cells), words)
+    Ciphertexts, shape (ceil(len(sums) / cells), words)
         Packed and re-randomised.
     """
-    with clock.phase("sum", plan.additions):
-        sums = sum_cells(key, ciphertexts, plan, n_jobs=n_jobs)
-    with clock.phase("pack", plan.n_cells):
+    with clock.phase("pack", len(sums)):
         packed = key.pack(sums, cell_bits, cells, n_jobs=n_jobs)
     with clock.phase("rerandomise", len(packed)):
         return key.rerandomise(packed, n_jobs=n_jobs)

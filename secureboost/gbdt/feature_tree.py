@@ -7,6 +7,7 @@ could be had by subtraction is below the floor that both agreed on.
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -173,10 +174,33 @@ class FeatureTree:
 
 
 def rows_by_node(node_of_row: NDArray[np.uint16], n_nodes: int) -> list[NDArray[np.int32]]:
-    """List the rows of each node, ascending; rows of no node come last and are left out."""
-    order = np.argsort(node_of_row, kind="stable").astype(np.int32)
-    ends = np.searchsorted(node_of_row[order], np.arange(n_nodes + 1, dtype=np.uint16))
-    return [order[ends[node] : ends[node + 1]] for node in range(n_nodes)]
+    """List the rows of each node, ascending; rows of no node are left out.
+
+    Each list has memory of its own: that of a node that is not parted outlives the others.
+    """
+    rows, starts = placed_rows(node_of_row, n_nodes)
+    return [rows[begin:end].copy() for begin, end in pairwise(starts)]
+
+
+@kernel
+def placed_rows(
+    node_of_row: NDArray[np.uint16], n_nodes: int
+) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+    """Rows in nodes below `n_nodes`, node after node, and where each node's begin and end."""
+    starts = np.zeros(n_nodes + 1, np.int64)
+    for node in node_of_row:
+        if node < n_nodes:
+            starts[node + 1] += 1
+    for node in range(n_nodes):
+        starts[node + 1] += starts[node]
+    cursor = starts[:-1].copy()
+    rows = np.empty(starts[n_nodes], np.int32)
+    for row in range(len(node_of_row)):
+        node = node_of_row[row]
+        if node < n_nodes:
+            rows[cursor[node]] = row
+            cursor[node] += 1
+    return rows, starts
 
 
 def rows_left(

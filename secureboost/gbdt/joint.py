@@ -25,8 +25,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from secureboost.compiling import kernel
 from secureboost.gbdt.cells import CellLayout
+from secureboost.gbdt.sorting import cell_codes, count_distinct, counting_sort
 
 CONVERSION = 8
 """Making a ciphertext of a product costs about as much as this many additions: 6 to 9 with the
@@ -51,7 +51,8 @@ class SumPlan:
     Attributes
     ----------
     n_cells : int
-    rows, starts : arrays, int64
+    rows : array, int32
+    starts : array, int64
         First round, over the rows' ciphertexts: a segment per part, empty for a complement.
     complements : array, int64
         Parts to be had from the rest.
@@ -68,7 +69,7 @@ class SumPlan:
     """
 
     n_cells: int
-    rows: Integers
+    rows: NDArray[np.int32]
     starts: Integers
     complements: Integers
     total_parts: Integers
@@ -84,8 +85,8 @@ class SumPlan:
     @property
     def additions(self) -> int:
         """Summands of all rounds."""
-        summands = (self.rows, self.total_parts, self.other_parts, self.parts)
-        return sum(map(len, summands))
+        of_parts = (self.total_parts, self.other_parts, self.parts)
+        return len(self.rows) + sum(map(len, of_parts))
 
 
 def plan_sums(
@@ -107,19 +108,18 @@ def plan_sums(
     """
     cells_of = layout.n_bins.astype(np.int64) + 1
     first_cell = np.cumsum(cells_of) - cells_of
-    draft = _Draft()
-    for node, rows in enumerate(rows_of_nodes):
+    nodes = []
+    for rows in rows_of_nodes:
         codes = cell_codes(binned, rows, features, layout.n_bins, layout.max_bin)
-        groups = []
-        for group in choose_groups(codes, cells_of):
-            order, sizes, combinations = _occupied(codes, cells_of, group)
-            groups.append((group, rows[order], sizes, combinations))
+        nodes.append((rows, codes, choose_groups(codes, cells_of)))
+    draft = _Draft(sum(len(rows) * len(groups) for rows, _, groups in nodes))
+    for node, (rows, codes, groups) in enumerate(nodes):
         draft.begin_node()
         # the group with the fewest parts gives the total most cheaply
-        for group, sorted_rows, sizes, combinations in sorted(groups, key=lambda g: len(g[2])):
+        for group in sorted(groups, key=lambda group: _combinations(cells_of, group)):
             cells = [first_cell[f] + node * layout.cells_per_node for f in group]
-            draft.add(sorted_rows, sizes, cells, combinations, cells_of[list(group)])
-        del codes, groups  # ten bytes a row and more, before the pieces are joined
+            parts = _occupied(rows, codes, cells_of, group)
+            draft.add(*parts, cells, cells_of[list(group)])
     return draft.finish(layout.cells_per_node * len(rows_of_nodes))
 
 
@@ -138,15 +138,15 @@ def choose_groups(codes: NDArray[np.uint8], cells_of: Integers) -> list[tuple[in
     list of tuples of int
         Every feature is in one of them.
     """
-    joined: dict[tuple[int, ...], NDArray[np.int32]] = {}
+    joined = np.empty(0, np.int32)
 
     def occupied(group: tuple[int, ...]) -> int:
+        nonlocal joined
         *before, last = group
         if len(before) == 1:  # a new group begins; the one before is not asked for again
-            joined.clear()
-            joined[tuple(before)] = codes[before[0]].astype(np.int32)
-        joined[group] = joined.pop(tuple(before)) * np.int32(cells_of[last]) + codes[last]
-        return int(np.count_nonzero(np.bincount(joined[group])))
+            joined = codes[before[0]].astype(np.int32)
+        _append(joined, cells_of[last], codes[last])
+        return count_distinct(joined, _combinations(cells_of, group))
 
     return cheapest_groups(codes.shape[1], cells_of, occupied)
 
@@ -171,7 +171,7 @@ def cheapest_groups(
     for feature in np.argsort(cells_of, kind="stable").tolist():
         alone = group_cost(n_rows, int(cells_of[feature]), cells_of[[feature]])
         wider = (*group, feature)
-        if group and math.prod(cells_of[list(wider)].tolist()) <= MAX_COMBINATIONS:
+        if group and _combinations(cells_of, wider) <= MAX_COMBINATIONS:
             cost_wider = group_cost(n_rows, occupied(wider), cells_of[list(wider)])
             if cost_wider < cost + alone:
                 group, cost = wider, cost_wider
@@ -198,34 +198,55 @@ def group_cost(n_rows: int, combinations: int, cells_of: Integers) -> int:
     return first_round + len(cells_of) * combinations + int(cells_of.sum()) * (CONVERSION - 1)
 
 
+def _combinations(cells_of: Integers, group: tuple[int, ...]) -> int:
+    """How many combinations of these features' cells there are, occupied or not."""
+    return math.prod(cells_of[list(group)].tolist())
+
+
+def _append(joined: NDArray[np.int32], n_cells: int, codes: NDArray[np.uint8]) -> None:
+    """Widen combinations by one feature, in place."""
+    joined *= np.int32(n_cells)
+    joined += codes
+
+
 def _occupied(
-    codes: NDArray[np.uint8], cells_of: Integers, group: tuple[int, ...]
+    rows: NDArray[np.int32],
+    codes: NDArray[np.uint8],
+    cells_of: Integers,
+    group: tuple[int, ...],
 ) -> tuple[NDArray[np.int32], Integers, list[Integers]]:
-    """Order of rows by combination, rows of each part, and its cell in each feature.
+    """Rows sorted by combination, rows of each part, and its cell in each feature.
 
     A feature alone keeps its empty cells (they are parts of no rows); a group does not.
     """
-    joined = np.zeros(codes.shape[1], np.int32)
-    for feature in group:
-        joined = joined * np.int32(cells_of[feature]) + codes[feature]
-    order, sizes = counting_sort(joined, int(np.prod(cells_of[list(group)])))
+    joined = codes[group[0]].astype(np.int32)
+    for feature in group[1:]:
+        _append(joined, cells_of[feature], codes[feature])
+    in_order, sizes = counting_sort(joined, rows, _combinations(cells_of, group))
     if len(group) == 1:
-        return order, sizes, []
+        return in_order, sizes, []
     present = np.flatnonzero(sizes)
     cells = np.unravel_index(present, tuple(cells_of[list(group)].tolist()))
-    return order, sizes[present], [np.asarray(cell, np.int64) for cell in cells]
+    return in_order, sizes[present], [np.asarray(cell, np.int64) for cell in cells]
 
 
 class _Draft:
-    """Collects a plan, group by group."""
+    """Collects a plan, group by group.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    most_rows : int
+        Summands of the first round if no part is had from the rest.
+    """
+
+    def __init__(self, most_rows: int) -> None:
         self._n_parts = 0
         self._anchor: Integers | None = None
         self._complements: list[int] = []
         self._total_parts: list[Integers] = []
         self._other_parts: list[Integers] = []
-        self._rows: list[NDArray[np.int32]] = []
+        self._rows = np.empty(most_rows, np.int32)
+        self._n_rows = 0
         self._part_sizes: list[Integers] = []
         self._direct_cells: list[Integers] = []
         self._direct_parts: list[Integers] = []
@@ -240,8 +261,8 @@ class _Draft:
         self,
         rows: NDArray[np.int32],
         part_sizes: Integers,
-        first_cells: Sequence[int],
         combinations: Sequence[Integers],
+        first_cells: Sequence[int],
         cells_of: Integers,
     ) -> None:
         part_numbers = self._n_parts + np.arange(len(part_sizes))
@@ -251,32 +272,36 @@ class _Draft:
             self._direct_cells.append(first_cells[0] + np.arange(len(part_sizes)))
             self._direct_parts.append(part_numbers)
         for first, cell_of_part, n_cells in zip(first_cells, combinations, cells_of, strict=False):
-            order, sizes = counting_sort(cell_of_part.astype(np.int32), int(n_cells))
+            codes = cell_of_part.astype(np.int32)
+            in_order, sizes = counting_sort(codes, part_numbers, int(n_cells))
             self._joint_cells.append(first + np.arange(n_cells))
-            self._parts.append(part_numbers[order])
+            self._parts.append(in_order)
             self._cell_sizes.append(sizes)
 
     def _add_parts(self, rows: NDArray[np.int32], sizes: Integers, part_numbers: Integers) -> None:
         """Note the rows of each part, leaving out those of a part that the rest gives."""
         occupied = part_numbers[sizes > 0]
+        begin = end = len(rows)
         if self._anchor is None:
             self._anchor = occupied
         elif sizes.max(initial=0) > len(occupied) + len(self._anchor) + COMPLEMENT:
             largest = int(sizes.argmax())
             end = int(sizes[: largest + 1].sum())
-            rows = np.delete(rows, slice(end - int(sizes[largest]), end))
+            begin = end - int(sizes[largest])
             sizes = sizes.copy()
             sizes[largest] = 0
             self._complements.append(int(part_numbers[largest]))
             self._total_parts.append(self._anchor)
             self._other_parts.append(occupied[occupied != part_numbers[largest]])
-        self._rows.append(rows)
+        for kept in (rows[:begin], rows[end:]):
+            self._rows[self._n_rows : self._n_rows + len(kept)] = kept
+            self._n_rows += len(kept)
         self._part_sizes.append(sizes)
 
     def finish(self, n_cells: int) -> SumPlan:
         return SumPlan(
             n_cells,
-            _joined(self._rows),
+            self._rows[: self._n_rows],
             _starts(self._part_sizes),
             np.array(self._complements, np.int64),
             _joined(self._total_parts),
@@ -297,45 +322,3 @@ def _starts(sizes: Sequence[Integers]) -> Integers:
 
 def _joined(pieces: Sequence[NDArray[Any]]) -> Integers:
     return np.concatenate(pieces).astype(np.int64) if pieces else np.zeros(0, np.int64)
-
-
-@kernel
-def cell_codes(
-    binned: NDArray[np.uint8],
-    rows: NDArray[np.int32],
-    features: NDArray[np.int32],
-    n_bins: NDArray[np.int32],
-    max_bin: int,
-) -> NDArray[np.uint8]:
-    """Cell of each row in each feature, shape (n_features, n_rows); missing is the last.
-
-    There are at most 255 bins and the missing one, so a byte holds it.
-    """
-    codes = np.empty((len(features), len(rows)), np.uint8)
-    for f in range(len(features)):
-        column = binned[features[f]]
-        for i in range(len(rows)):
-            value = column[rows[i]]
-            codes[f, i] = n_bins[f] if value == max_bin else value
-    return codes
-
-
-@kernel
-def counting_sort(
-    codes: NDArray[np.int32], n_codes: int
-) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
-    """Stable order of `codes` and how often each of ``0 .. n_codes - 1`` occurs."""
-    sizes = np.zeros(n_codes, np.int64)
-    for code in codes:
-        sizes[code] += 1
-    cursor = np.empty(n_codes, np.int64)
-    total = 0
-    for code in range(n_codes):
-        cursor[code] = total
-        total += sizes[code]
-    order = np.empty(len(codes), np.int32)
-    for i in range(len(codes)):
-        code = codes[i]
-        order[cursor[code]] = i
-        cursor[code] += 1
-    return order, sizes

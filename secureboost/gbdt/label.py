@@ -28,6 +28,7 @@ from secureboost.gbdt.local import LocalColumns
 from secureboost.gbdt.model import LabelHalf, new_model_id
 from secureboost.gbdt.params import BoosterParams
 from secureboost.gbdt.partner import LABEL_PARTY, Partner, open_session
+from secureboost.gbdt.precision import ROUNDING_ERROR
 from secureboost.gbdt.protocol import FEATURE_PHASES, NO_NODE, Finish, Finished, Ready, Setup
 from secureboost.gbdt.remote import KeyOwner, RemoteColumns
 from secureboost.objectives import Objective
@@ -150,7 +151,9 @@ def train(
     heaviest = float(table.weight.max())
     gradient_bound = objective.max_abs_gradient * heaviest
     hessian_bound = objective.max_hessian * heaviest
-    encoding = FixedPoint.for_bound(max(gradient_bound, hessian_bound), len(table.y))
+    encoding = FixedPoint.for_bound(
+        max(gradient_bound, hessian_bound), len(table.y), ROUNDING_ERROR
+    )
     booster = Booster(params, objective, encoding, clock)
 
     def finish(sources: Sequence[Columns], publish: Any = None) -> LabelHalf:

@@ -4,11 +4,12 @@ The table as it was read (a data frame, before it is sorted into bins) comes on 
 """
 
 from parties.peer import IN_FLIGHT
+from secureboost.gbdt.feature_sums import BATCH_ROWS, CHUNK, SEGMENT
 from secureboost.gbdt.remote import AHEAD_BYTES, BLOCK_ROWS
-from secureboost.planning.counts import Counts
+from secureboost.planning.counts import Counts, Level, Sums
 from secureboost.planning.rates import Rates
 
-_VALUE, _BIN, _INTEGER = 4, 1, 8
+_VALUE, _BIN, _INDEX, _INTEGER = 4, 1, 4, 8
 _LABEL_ROW = 16 * _INTEGER
 """Of a row at the label party: label, weight, score, gradient and hessian twice, its node."""
 
@@ -34,10 +35,20 @@ def partner_memory(counts: Counts, number: int, rates: Rates) -> int:
     shape, columns = counts.shape, len(counts.shape.partner_bins[number])
     table = shape.rows * (columns * (_VALUE + _BIN) + _PARTNER_ROW + shape.ciphertext_bytes)
     question = max(
-        # cells of rows, their order per group twice; parts, cells, packed cells
-        sums.values * _VALUE
-        + level.rows * sums.groups * 2 * _INTEGER
-        + (sums.segments + 2 * sums.cells + 4 * sums.ciphertexts) * shape.ciphertext_bytes
+        _question_memory(level, sums, shape.ciphertext_bytes, rates.n_jobs)
         for level, sums in zip(counts.levels, counts.sums[number], strict=True)
     )
     return rates.process_bytes + table + question
+
+
+def _question_memory(level: Level, sums: Sums, ciphertext_bytes: int, n_jobs: int) -> int:
+    """Bytes that answering takes; `gbdt.feature_sums` takes up the nodes batch by batch."""
+    batch = min(1.0, max(1 / level.asked, BATCH_ROWS * n_jobs / level.rows))
+    sorted_rows = batch * level.rows * sums.groups * _INDEX
+    # cells of rows, and one group's combinations and their order
+    planned = batch * (sums.values * _BIN + level.rows * 2 * _INDEX)
+    segments = batch * sums.segments
+    call = min(CHUNK * n_jobs, batch * sums.additions + SEGMENT * segments) * _INTEGER
+    summed = call + segments * ciphertext_bytes
+    answer = (2 * sums.cells + 4 * sums.ciphertexts) * ciphertext_bytes
+    return int(sorted_rows + max(planned, summed)) + answer

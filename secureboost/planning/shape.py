@@ -11,6 +11,7 @@ from crypto.modulus import check_key_bits
 from crypto.packing import GradientPacking
 from crypto.wide import WORD_BYTES, words_for
 from secureboost.errors import ConfigError
+from secureboost.gbdt.precision import ROUNDING_ERROR
 from secureboost.gbdt.protocol import NO_NODE
 from secureboost.objectives import OBJECTIVES
 
@@ -168,7 +169,7 @@ def unweighted_packing(rows: int) -> GradientPacking:
         If sums over so many rows could overflow.
     """
     objective = OBJECTIVES["binary:logistic"]()
-    encoding = FixedPoint.for_bound(objective.max_abs_gradient, rows)
+    encoding = FixedPoint.for_bound(objective.max_abs_gradient, rows, ROUNDING_ERROR)
     return GradientPacking(
         rows,
         encoding.max_integer(objective.max_abs_gradient),

@@ -154,6 +154,10 @@ def test_key_files_are_checked_before_anything_begins(companies):
     done = train(companies, *chosen, SECUREBOOST_PASSPHRASE="right passphrase")
     assert done.exit_code == 3
     assert "model.key_bits: is 3072, but the key in" in done.stderr
+    done = train(companies, chosen[0], "model.scheme=phe")
+    assert done.exit_code == 3
+    assert "model.scheme: is 'phe', but" in done.stderr
+    assert "holds a Paillier key; leave it out" in done.stderr
     done = train(companies, chosen[0], SECUREBOOST_PASSPHRASE="right passphrase")
     assert done.exit_code == 5  # the key is good, and nobody listens
 

@@ -34,7 +34,9 @@ def test_this_machine_is_well(quick):
     result = run("doctor")
     assert result.exit_code == 0, result.output
     assert "self-test" in result.stdout
-    assert "encrypt 400 us, decrypt 2.5 ms, add 3.0 us, re-randomise 9.0 ms" in result.stdout
+    assert "paillier: encrypt 400 us, decrypt 2.5 ms, add 3.0 us, re-randomise 9.0 ms" in (
+        result.stdout
+    )
     assert "over 30,000 rows (depth 5, 10 partner columns, 32 bins)" in result.stdout
     assert "fail" not in result.stdout
 

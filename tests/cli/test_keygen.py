@@ -8,6 +8,9 @@ from crypto.keyfile import read_private_key, read_public_key
 from secureboost.cli.keygen import public_path
 from secureboost.cli.layout import grouped
 from secureboost.cli.passphrase import VARIABLE
+from secureboost.cli.train import key_from_file
+from secureboost.config import load_train_config, write_example
+from secureboost.run import make_model
 
 PHRASE = "correct horse battery"
 GIVEN = {VARIABLE: PHRASE}
@@ -51,6 +54,20 @@ def test_two_files_and_what_is_printed(made):
         assert str(shown) in result.stdout
     assert "configuration of `secureboost train`" in result.stderr
     assert PHRASE not in result.output
+
+
+@pytest.mark.parametrize("scheme", [None, "paillier", "paillier-short-exponent-djn"])
+def test_the_file_serves_both_schemes(made, tmp_path, monkeypatch, scheme):
+    path, _ = made
+    monkeypatch.setenv(VARIABLE, PHRASE)
+    write_example("train", tmp_path / "train.toml")
+    chosen = [f"key='{path}'"] + ([f"model.scheme={scheme}"] if scheme else [])
+    config = load_train_config(tmp_path / "train.toml", chosen)
+    model = make_model(dict(config.model))
+    key = key_from_file(config, model, None)()
+    assert model.scheme == (scheme or "paillier")
+    assert key.short_exponent_djn == (scheme == "paillier-short-exponent-djn")
+    assert key.public_key.fingerprint == read_public_key(path).fingerprint
 
 
 def test_an_existing_file_is_kept(made):

@@ -1,5 +1,6 @@
 """`secureboost simulate`: what it writes, what it prints, and what a run that fails leaves."""
 
+import html
 import json
 import os
 import pty
@@ -75,11 +76,19 @@ def test_the_log_tells_events_and_no_values(tables, tmp_path):
 
 
 def test_2048_bits_give_what_no_encryption_gives(tables, tmp_path):
-    for scheme in ("plain", "paillier"):
+    named = {
+        "plain": "none (scheme 'plain'",
+        "paillier": "Paillier, 2048 bits",
+        "paillier-short-exponent-djn": "Paillier-short-exponent-djn, 2048 bits",
+    }
+    scores = []
+    for scheme, in_report in named.items():
         out = tmp_path / scheme
         assert simulate(tables, out, "n_estimators=1", scheme=scheme).exit_code == 0
-    one, other = (pd.read_csv(tmp_path / scheme / "scores.csv") for scheme in ("plain", "paillier"))
-    pd.testing.assert_frame_equal(one, other, check_exact=True)
+        assert in_report in html.unescape((out / "report.html").read_text())
+        scores.append(pd.read_csv(out / "scores.csv"))
+    for other in scores[1:]:
+        pd.testing.assert_frame_equal(scores[0], other, check_exact=True)
 
 
 def test_a_model_scores_what_simulate_scored(tables, tmp_path):
@@ -116,7 +125,7 @@ def test_a_model_scores_what_simulate_scored(tables, tmp_path):
         ("importance_type=x", 3, "importance_type='x' is not one of gain"),
         ("n_jobs=0", 3, "n_jobs=0 is not a whole number other than 0"),
         ("key_bits=many", 3, "key_bits='many' is not a whole number"),
-        ("scheme=rsa", 3, "scheme='rsa' is unknown; use one of: paillier, plain"),
+        ("scheme=rsa", 3, "scheme='rsa' is unknown; use one of: paillier, paillier-short-"),
         ("test_size=1.5", 3, "test_size: 1.5 cannot be used: Expected 'float' < 1.0"),
         ("test_size=some", 3, "test_size: 'some' cannot be used"),
         ("seed=-1", 3, "seed: -1 cannot be used: Expected 'int' >= 0"),

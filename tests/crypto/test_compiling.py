@@ -104,9 +104,9 @@ def test_a_slow_compilation_is_announced_while_it_runs(monkeypatch):
 
 def test_compiled_kernels_are_cached():
     PortableEngine()
-    from crypto.kernels import portable_pairs
+    from crypto.kernels import portable_powers, portable_sums
 
-    for kernel in (portable_pairs.fold, portable_pairs.raise_all):
+    for kernel in (portable_sums.fold, portable_powers.raise_all):
         assert kernel.stats.cache_path
         assert kernel.signatures
 

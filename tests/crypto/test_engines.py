@@ -17,7 +17,7 @@ from support.keys import insecure_paillier_key
 
 from crypto import kernels, wide
 from crypto.errors import EngineUnavailableError
-from crypto.kernels import ENGINES, VARIABLE, portable_pairs
+from crypto.kernels import ENGINES, VARIABLE, portable_powers, portable_sums
 from crypto.kernels.portable import PortableEngine, PortableSquareModulus
 from crypto.kernels.portable_limbs import BLOCK, add_product, add_two_products, negative_inverse
 from crypto.kernels.power_table import PowerTable
@@ -124,8 +124,8 @@ def test_inputs_that_are_read_only_or_strided(modulus):
     assert wide.to_integers(modulus.powers(numbers, 2, n_jobs=1)) == [4, 16]
     assert wide.to_integers(modulus.horner(numbers, 2, 1, n_jobs=1)) == [32]
     if isinstance(modulus, PortableSquareModulus):
-        assert len(portable_pairs.fold.signatures) == 1
-        assert len(portable_pairs.raise_all.signatures) == 1
+        assert len(portable_sums.fold.signatures) == 1
+        assert len(portable_powers.raise_all.signatures) == 1
 
 
 def test_fewer_factors_than_rows(modulus):

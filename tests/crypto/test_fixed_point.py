@@ -29,28 +29,42 @@ def test_decode_inverts_encode_for_multiples():
     assert (fixed_point.decode(fixed_point.encode(values)) == values).all()
 
 
-@given(st.floats(1e-6, 1e9), st.integers(1, 2**40), st.integers(1, 60))
-def test_sums_of_values_within_the_bound_fit(bound, n_rows, fraction_bits):
+@given(st.floats(1e-6, 1e9), st.integers(1, 2**40), st.floats(1e-18, 0.5))
+def test_sums_of_values_within_the_bound_fit(bound, n_rows, rounding_error):
     try:
-        fixed_point = FixedPoint.for_bound(bound, n_rows, fraction_bits)
+        fixed_point = FixedPoint.for_bound(bound, n_rows, rounding_error)
     except CapacityError:
-        assert n_rows.bit_length() > 60
+        assert n_rows > 2**61 * rounding_error
         return
     largest = fixed_point.max_integer(bound)
     assert n_rows * largest < 2**62
     assert abs(int(fixed_point.encode(np.array([-bound]))[0])) == largest
-    assert largest >= 1
+    assert 1 <= largest <= 1 / rounding_error + 0.5
+
+
+@given(st.floats(1e-100, 1e100), st.floats(1e-12, 0.5))
+def test_no_fewer_bits_would_do(bound, rounding_error):
+    allowed = Fraction(bound) * Fraction(rounding_error)
+    half_unit = Fraction(2) ** -(FixedPoint.for_bound(bound, 1, rounding_error).fraction_bits + 1)
+    # to the last digit of the product of two floats
+    assert half_unit * (1 - Fraction(2) ** -52) <= allowed < 2 * half_unit
+
+
+@given(st.data(), st.floats(1e-6, 1e9), st.integers(1, 40))
+def test_sums_are_as_exact_as_stated(data, bound, bits):
+    values = np.array(data.draw(st.lists(st.floats(-bound, bound), min_size=1, max_size=50)))
+    values = np.repeat(values, data.draw(st.integers(1, 20)))  # equal values have equal errors
+    fixed_point = FixedPoint.for_bound(bound, len(values), 2.0**-bits)
+    total = int(fixed_point.encode(values).sum()) / Fraction(2) ** fixed_point.fraction_bits
+    error = abs(total - sum(map(Fraction, values.tolist())))
+    assert error <= len(values) * Fraction(bound) / 2**bits
 
 
 @pytest.mark.parametrize(
-    ("bound", "bits"), [(1.0, 30), (0.5, 31), (0.25, 32), (1.5, 29), (2.0, 29), (1000.0, 20)]
+    ("bound", "bits"), [(1.0, 30), (0.5, 31), (0.25, 32), (1.5, 30), (2.0, 29), (1000.0, 21)]
 )
 def test_precision_is_relative_to_the_bound(bound, bits):
-    assert FixedPoint.for_bound(bound, 1000).fraction_bits == bits
-
-
-def test_many_rows_cost_fraction_bits():
-    assert FixedPoint.for_bound(1.0, 2**40).fraction_bits == 20
+    assert FixedPoint.for_bound(bound, 1000, 2.0**-31).fraction_bits == bits
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
@@ -70,10 +84,13 @@ def test_a_value_that_is_too_large_is_refused_without_showing_it():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ((0.0, 5), "bound=0.0 must be a positive finite number"),
-        ((np.inf, 5), "bound=inf must be a positive finite number"),
-        ((1.0, 0), "n_rows=0 must be at least 1"),
-        ((1.0, 2**61), "n_rows=2305843009213693952 and fraction_bits=30 leave -1 bits"),
+        ((0.0, 5, 0.1), "bound=0.0 must be a positive finite number"),
+        ((np.inf, 5, 0.1), "bound=inf must be a positive finite number"),
+        ((1.0, 0, 0.1), "n_rows=0 must be at least 1"),
+        ((1.0, 5, 0.0), "rounding_error=0.0 must be above 0"),
+        ((1.0, 5, 0.6), "rounding_error=0.6 must be above 0 and at most 0.5"),
+        ((1.0, 5, np.nan), "rounding_error=nan must be above 0"),
+        ((1.0, 2**40, 2.0**-23), r"n_rows=1099511627776 and .* need sums of 63 bits, more than 62"),
     ],
 )
 def test_impossible_bounds_are_refused(arguments, message):

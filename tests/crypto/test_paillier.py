@@ -14,6 +14,7 @@ from crypto.errors import CiphertextError, KeyFormatError
 from crypto.paillier_private import PaillierPrivateKey
 from crypto.paillier_zeros import short_exponent_bits
 from crypto.primes import KnownPrime
+from crypto.schemes import SCHEMES
 
 
 def without_roots(key):
@@ -99,7 +100,7 @@ def test_short_exponents_have_the_law_that_their_name_states(tiny, monkeypatch):
     x = next(x for x in range(2, n) if gcd(x, n) == 1)
     exponents = [0, 1, 2, 2**320 - 1, 3**200]
     draws(monkeypatch, [x], exponents)
-    short = key.with_short_exponent_djn()
+    short = SCHEMES["paillier-short-exponent-djn"].adopt(key)
     assert short.short_exponent_djn
     assert not key.short_exponent_djn
     ciphertexts = short.encrypt(words([-5] * len(exponents)))

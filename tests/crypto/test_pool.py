@@ -3,6 +3,7 @@
 import os
 import pickle
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from support.keys import insecure_paillier_key
 from crypto import wide
 from crypto.paillier_private import PaillierPrivateKey
 from crypto.pool import Pool, drawn_or_pooled
+from crypto.schemes import SCHEMES
 
 BLOCK = 50
 SECONDS = 30.0  # more than enough; nothing waits that long
@@ -126,6 +128,54 @@ def test_the_child_of_a_fork_finds_it_empty(pool):
         os._exit(0 if pool.available == 0 and pool.take(1) == [] else 1)
     assert os.waitpid(child, 0)[1] == 0
     assert pool.available == 3 * BLOCK
+
+
+def drain(pool, count):
+    """Take so many rows from a pool that refills itself."""
+    blocks = []
+    while count:
+        assert pool.wait_until_full(SECONDS)
+        taken = pool.take(min(count, 1777))  # cuts the pool's own blocks
+        count -= sum(map(len, taken))
+        blocks += taken
+    return blocks
+
+
+def count_distinct(rows):
+    ordered = rows[np.lexsort(rows.T)]
+    return 1 + np.count_nonzero((ordered[1:] != ordered[:-1]).any(axis=1))
+
+
+@pytest.mark.parametrize(
+    ("scheme", "side", "total"),
+    [
+        ("paillier", "label party", 10**6),
+        ("paillier-short-exponent-djn", "label party", 10**5),
+        ("paillier", "feature party", 2 * 10**4),
+    ],
+)
+def test_no_randomness_is_drawn_or_handed_out_twice(scheme, side, total):
+    """Two owners of one key, a pool for each that works ahead, two takers at each pool.
+
+    With 128 bits the chance of a repeat is below ``2**-60`` in all three cases.
+    """
+    original = insecure_paillier_key(128)
+    owners = [SCHEMES[scheme].adopt(original) for _ in range(2)]
+    if side == "feature party":
+        owners = [owner.public_key for owner in owners]
+    pools = [owner.start_pool(8192) for owner in owners]
+    try:
+        with ThreadPoolExecutor(4) as takers:
+            shares = takers.map(drain, pools * 2, [total // 4] * 4)
+            rows = np.concatenate([block for blocks in shares for block in blocks])
+    finally:
+        for owner in owners:
+            owner.stop_pool()
+    # a = r**n mod n belongs to one r only, so equal r show as equal a, whatever t is
+    words = original.public_key.words
+    assert len(rows) == count_distinct(rows[:, :words]) == total
+    # and they are what they should be: encryptions of zero
+    assert not original.decrypt(rows[:: total // 100]).any()
 
 
 @pytest.mark.parametrize("short_exponent_djn", [False, True])

@@ -239,7 +239,8 @@ def test_the_full_length():
 
 def test_an_unknown_scheme_is_an_error_that_lists_the_known():
     with pytest.raises(
-        SchemeUnavailableError, match="scheme='rsa' is unknown; use one of: paillier, plain, phe"
+        SchemeUnavailableError,
+        match="scheme='rsa' is unknown; use one of: paillier, paillier-short-exponent-djn, plain",
     ):
         get_scheme("rsa")
 
@@ -248,3 +249,19 @@ def test_without_python_paillier_its_scheme_says_what_to_install(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "phe", None)
     with pytest.raises(SchemeUnavailableError, match=r"pip install 'secureboost\[phe\]'"):
         SCHEMES["phe"].generate(2048)
+
+
+@pytest.mark.parametrize(
+    ("name", "short"), [("paillier", False), ("paillier-short-exponent-djn", True)]
+)
+def test_short_exponents_are_used_under_their_own_name_only(name, short):
+    scheme = SCHEMES[name]
+    assert scheme.insecure_test_key(64).short_exponent_djn is short
+    for other in ("paillier", "paillier-short-exponent-djn"):
+        key = insecure_key(other, 256)
+        adopted = scheme.adopt(key)
+        assert adopted.short_exponent_djn is short
+        # nothing that a feature party sees is different
+        assert adopted.public_key.to_bytes() == key.public_key.to_bytes()
+        assert adopted.public_key.scheme == "paillier"
+        assert decrypted(key, adopted.encrypt(words([5, -5]))) == [5, -5]

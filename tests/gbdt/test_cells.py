@@ -74,11 +74,13 @@ def test_route_bits_of_several_blocks():
     assert not unpacked[2100:].any()
 
 
+@pytest.mark.kernels
 @SMALL
 @given(st.integers(1, 6), st.lists(st.integers(0, 6), min_size=1, max_size=40))
 def test_rows_by_node(n_nodes, placed):
     placed = [node if node < n_nodes else NO_NODE for node in placed]
     found = rows_by_node(np.array(placed, np.uint16), n_nodes)
+    assert all(rows.dtype == np.int32 and rows.base is None for rows in found)
     assert [rows.tolist() for rows in found] == [
         [row for row, at in enumerate(placed) if at == node] for node in range(n_nodes)
     ]

@@ -12,12 +12,11 @@ from secureboost.gbdt.joint import (
     COMPLEMENT,
     CONVERSION,
     SumPlan,
-    cell_codes,
     choose_groups,
-    counting_sort,
     group_cost,
     plan_sums,
 )
+from secureboost.gbdt.sorting import cell_codes, count_distinct, counting_sort
 
 MAX_BIN = 7
 
@@ -134,12 +133,20 @@ def test_correlated_columns_are_worth_grouping_though_wide():
 
 
 @pytest.mark.kernels
-@given(st.lists(st.integers(0, 5), max_size=40))
-def test_counting_sort_against_numpy(codes):
-    array = np.array(codes, np.int32)
-    order, sizes = counting_sort(array, 6)
-    assert (order == np.argsort(array, kind="stable")).all()
+@pytest.mark.parametrize("dtype", [np.int32, np.int64])
+@given(codes=st.lists(st.integers(0, 5), max_size=40))
+def test_counting_sort_against_numpy(dtype, codes):
+    array, values = np.array(codes, np.int32), np.arange(len(codes), dtype=dtype)[::-1].copy()
+    in_order, sizes = counting_sort(array, values, 6)
+    assert in_order.dtype == dtype
+    assert (in_order == values[np.argsort(array, kind="stable")]).all()
     assert (sizes == np.bincount(array, minlength=6)).all()
+
+
+@pytest.mark.kernels
+@given(st.lists(st.integers(0, 9), max_size=20))
+def test_count_distinct(codes):
+    assert count_distinct(np.array(codes, np.int32), 10) == len(set(codes))
 
 
 @pytest.mark.kernels
