@@ -263,12 +263,10 @@ def plot(title: str, results: list[Result], has_target: bool) -> None:
             bars[f"{result.name}: joint"] = {
                 phase: result.each(result.phases[phase]) for phase in ("plan", "sum")
             }
-        plots.stacks(axes[0], bars)
         if has_target:
-            top = axes[0].get_xaxis_transform()
-            for name, value in {"must": MUST, "aim": AIM}.items():
-                axes[0].axvline(value, color=plots.GREY, linewidth=1)
-                axes[0].text(value, 1.0, f" {name}", color=plots.GREY, transform=top, va="top")
+            for name, value, style in (("must", MUST, "-"), ("aim", AIM, "--")):
+                axes[0].axvline(value, color="black", linestyle=style, linewidth=1, label=name)
+        plots.stacks(axes[0], bars)
         axes[0].set_xlabel("microseconds for each row and column")
         axes[0].set_title(title)
 

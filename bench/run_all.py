@@ -67,6 +67,7 @@ RUNS = (
         (*LARGE, "--rows", "100000", "--trees", "2"),
         (*LARGE, "--rows", "300000", "--trees", "3"),
     ),
+    Run("precision", ("bench/precision.py", "--trees", "10"), ("bench/precision.py",)),
     Run("predict", ("bench/predict.py", "--rows", "200000"), ("bench/predict.py",)),
     Run(
         "network",

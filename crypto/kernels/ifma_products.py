@@ -149,12 +149,18 @@ def _prefetch(typing: Any, table: Any, rows: Any, first: Any, words: Any) -> Any
         read, keep, is_data = (ir.Constant(I32, value) for value in (0, 3, 1))
         firsts = _row_starts(builder, rows_data, width)
         end = builder.add(arguments[2], arguments[3])
-        with loop(builder, arguments[2], end, CACHE_LINE_WORDS) as word:
+
+        def ask_for(word: Value) -> None:
             for row in firsts:
                 address = builder.gep(table_data, [builder.add(row, word)])
                 builder.call(
                     prefetch, [builder.bitcast(address, byte_pointer), read, keep, is_data]
                 )
+
+        with loop(builder, arguments[2], end, CACHE_LINE_WORDS) as word:
+            ask_for(word)
+        # Rows need not begin with a line of the cache; then the last words lie in one more.
+        ask_for(builder.sub(end, constant(1)))
         return context.get_dummy_value()
 
     return types.void(table, rows, types.int64, types.int64), codegen
