@@ -147,6 +147,17 @@ def serve(
     name: str, table: pd.DataFrame, folder: Path, prefix: Sequence[str] = ()
 ) -> Iterator[Served]:
     """Run `secureboost serve` until the block ends; its files lie in ``folder / name``."""
+    home = write_company(name, table, folder)
+    process, address = start_serving(home, prefix)
+    try:
+        yield Served(name, address, process.pid)
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def write_company(name: str, table: pd.DataFrame, folder: Path) -> Path:
+    """Write a feature party's certificate, table and configuration; returns their folder."""
     home = folder / name
     home.mkdir()
     create_certificate(name, home / "party.crt", home / "party.key")
@@ -157,20 +168,25 @@ def serve(
         '[tls]\ncertificate = "party.crt"\nkey = "party.key"\n'
         '[label_party]\ncertificate = "../lender.crt"\n'
     )
+    return home
+
+
+def start_serving(home: Path, prefix: Sequence[str] = ()) -> tuple[subprocess.Popen[str], str]:
+    """Run `secureboost serve` in a party's folder; returns the process and its address.
+
+    What it says is added to ``serve.log`` there.
+    """
     command = [*prefix, sys.executable, "-m", "secureboost", "serve", str(home / "serve.toml")]
-    with (home / "serve.log").open("w") as log:
+    with (home / "serve.log").open("a") as log:
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True)
-    try:
-        said = process.stdout.readline() if process.stdout else ""
-        address = said.removeprefix("listening on ").strip()
-        if not address:
-            raise RuntimeError(
-                f"{name} does not listen:\n{(home / 'serve.log').read_text()[-LOG_BYTES:]}"
-            )
-        yield Served(name, address, process.pid)
-    finally:
-        process.terminate()
+    said = process.stdout.readline() if process.stdout else ""
+    address = said.removeprefix("listening on ").strip()
+    if not address:
         process.wait()
+        raise RuntimeError(
+            f"{home.name} does not listen:\n{(home / 'serve.log').read_text()[-LOG_BYTES:]}"
+        )
+    return process, address
 
 
 def run_label_party(

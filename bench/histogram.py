@@ -179,9 +179,9 @@ def answer(
     """Do what a feature party does when it is asked for the root's histogram."""
     n_columns, n_rows = data.bins.shape
     clock = Clock()
-    sums = sum_nodes(
+    (sums,) = sum_nodes(
         public,
-        ciphertexts,
+        [ciphertexts],
         data.bins,
         [np.arange(n_rows, dtype=np.int32)],
         np.arange(n_columns, dtype=np.int32),

@@ -25,6 +25,7 @@ from crypto.paillier import PaillierScheme
 from parties.certificates import TLS
 from parties.peer import Peer
 from secureboost import RemoteParty, SecureBoostClassifier
+from secureboost.estimator import Federation
 from secureboost.party import Party
 
 OF_A_TREE = ("GradientBlock", "HistogramsOf", "Divide")
@@ -101,7 +102,8 @@ def train(
 
     def fit(rows: np.ndarray, **more: int) -> SecureBoostClassifier:
         model = SecureBoostClassifier(**parameters | more)
-        return model._fit(table.iloc[rows], y[rows], parties=parties, make_key=lambda: key)
+        federation = Federation(make_key=lambda: key)
+        return model._fit(table.iloc[rows], y[rows], federation, parties=parties)
 
     few = np.concatenate([np.flatnonzero(y == label)[:100] for label in (0, 1)])
     _, setup["kernels"] = all_of.spent(lambda: fit(few, n_estimators=1, max_depth=2))

@@ -20,6 +20,7 @@ from secureboost.binning import BinMapper
 from secureboost.gbdt.booster import Booster
 from secureboost.gbdt.local import LocalColumns
 from secureboost.gbdt.params import BoosterParams
+from secureboost.gbdt.rules import Rules
 from secureboost.objectives import BinaryLogistic
 
 LINKS = ("feature", "bin", "left", "right")
@@ -48,7 +49,7 @@ class Problem:
     @property
     def base_score(self) -> float:
         """Raw score before the first tree."""
-        return BinaryLogistic().base_score(self.y, np.ones(len(self.y)))
+        return float(BinaryLogistic().base_score(self.y, np.ones(len(self.y)))[0])
 
     def auc(self, trees: list[np.ndarray]) -> float:
         """Area under the curve over the rows held out."""
@@ -88,17 +89,25 @@ def train_float64(problem: Problem, **cuts: float) -> Run:
 
 
 def train_rounded(problem: Problem, bits: int) -> Run:
-    """Train as the product does, with so many fraction bits."""
-    params, trees, raw = problem.params, [], []
+    """Train as the product does, with so many fraction bits in every round."""
+    params, raw = problem.params, []
     own = LocalColumns("", problem.binned, problem.n_bins, params.max_bin)
+    weight, scale = np.ones(len(problem.y)), FixedPoint(bits)
 
-    def keep(_: int, tree: np.ndarray, scores: np.ndarray) -> None:
-        trees.append(tree.copy())
-        raw.append(scores.copy())
+    def quantise(values: np.ndarray) -> tuple[np.ndarray, int]:
+        return scale.encode(values), bits
 
-    booster = Booster(params, BinaryLogistic(), FixedPoint(bits))
-    booster.fit([own], problem.y, np.ones(len(problem.y)), on_tree=keep)
-    return Run(trees, np.stack(raw))
+    booster = Booster(params, BinaryLogistic(), (quantise, quantise), seed=0)
+    model = booster.begin(problem.y, weight, len(problem.y), 1)
+    booster.fit(
+        [own],
+        problem.y,
+        weight,
+        model,
+        rules=Rules(np.ones(len(problem.n_bins), dtype=np.bool_)),
+        on_round=lambda so_far: raw.append(so_far.raw.copy()),
+    )
+    return Run(model.trees, np.stack(raw))
 
 
 def same_place(a: np.ndarray, b: np.ndarray) -> int:

@@ -75,6 +75,12 @@ RUNS = (
         ("bench/network.py", "--trees", "3"),
     ),
     Run("scaling", ("bench/scaling.py", "--quick"), ("bench/scaling.py",)),
+    Run(
+        "additions",
+        ("bench/additions.py", "--rows", "4000", "--repeats", "1"),
+        ("bench/additions.py",),
+    ),
+    Run("chaos", ("bench/chaos.py", "--kills", "10"), ("bench/chaos.py",)),
 )
 
 

@@ -18,7 +18,6 @@ from crypto.paillier import PaillierScheme
 from crypto.paillier_private import PaillierPrivateKey
 from crypto.scheme import Ciphertexts, Plaintexts
 from secureboost.binning import BinMapper
-from secureboost.gbdt.booster import draw_features
 from secureboost.gbdt.cells import CellLayout
 from secureboost.gbdt.columns import Frontier, Gradients
 from secureboost.gbdt.feature_tree import route_bits
@@ -26,7 +25,7 @@ from secureboost.gbdt.joint import plan_sums
 from secureboost.gbdt.local import LocalColumns
 from secureboost.gbdt.params import BoosterParams
 from secureboost.gbdt.partition import ROOT, RowPartition
-from secureboost.gbdt.splitter import best_splits
+from secureboost.gbdt.splitter import TreeColumns, best_splits
 
 KEY_BITS = 2048
 ROWS, COLUMNS, BINS = 30_000, 10, 32
@@ -131,8 +130,8 @@ def test_rerandomise(each: Callable[..., None]) -> None:
 
 def root_histograms() -> np.ndarray:
     columns = LocalColumns("", binned(), np.full(COLUMNS, BINS, np.int32), BINS, 1)
-    whole = Gradients(gradients(), np.ones(ROWS, np.bool_), FRACTION_BITS)
-    columns.begin_tree(0, whole, draw_features(np.random.default_rng(0), [COLUMNS], 1.0)[0])
+    whole = Gradients(gradients(), np.ones(ROWS, np.bool_), FRACTION_BITS, FRACTION_BITS)
+    columns.begin_tree(0, whole, np.arange(COLUMNS, dtype=np.int32))
     nodes = np.array([ROOT], np.int32)
     return columns.histograms(Frontier(RowPartition(ROWS), nodes, nodes))().sums
 
@@ -144,9 +143,15 @@ def test_local_histogram(each: Callable[..., None]) -> None:
 def test_split_search(each: Callable[..., None]) -> None:
     sums = np.repeat(root_histograms(), 16, axis=0)
     totals, wanted = sums[:, 0].sum(axis=1), np.ones(len(sums), np.bool_)
-    n_bins = np.full(COLUMNS, BINS, np.int32)
-    scale, params = 2.0**-FRACTION_BITS, BoosterParams()
-    each(lambda: best_splits(sums, totals, wanted, n_bins, None, scale, params), sums[..., 0].size)
+    columns = TreeColumns(
+        np.full(COLUMNS, BINS, np.int32), np.zeros(COLUMNS, np.bool_), np.zeros(COLUMNS, np.int8)
+    )
+    scales, params = (2.0**-FRACTION_BITS,) * 2, BoosterParams()
+
+    def search() -> object:
+        return best_splits(sums, totals, wanted, columns, None, None, None, scales, params)
+
+    each(search, sums[..., 0].size)
 
 
 def test_route(each: Callable[..., None]) -> None:

@@ -146,3 +146,49 @@ class FixedPoint:
         array of the same shape, float64
         """
         return np.ldexp(integers.astype(np.float64), -self.fraction_bits)
+
+
+class Quantiser:
+    """Rounds arrays of unknown magnitude to integers of a known one.
+
+    Each array gets the least bits that its largest value asks for (`FixedPoint.for_bound`), which
+    no value exceeds `max_integer` with. So widths of plaintexts can be proven before the first
+    array is seen.
+
+    Parameters
+    ----------
+    n_rows : int
+        No sum has more terms.
+    rounding_error : float
+        See `FixedPoint.for_bound`.
+
+    Attributes
+    ----------
+    max_integer : int
+        Largest magnitude of an integer.
+
+    Raises
+    ------
+    CapacityError
+        If sums over so many rows cannot be so precise.
+    """
+
+    def __init__(self, n_rows: int, rounding_error: float) -> None:
+        self._n_rows = n_rows
+        self._rounding_error = rounding_error
+        FixedPoint.for_bound(1.0, n_rows, rounding_error)  # checks the arguments
+        self.max_integer = math.ceil(1.0 / rounding_error)
+
+    def __call__(self, values: NDArray[np.float64]) -> tuple[NDArray[np.int64], int]:
+        """Integers of the same shape, and the number of their fraction bits.
+
+        Raises
+        ------
+        CapacityError
+            If the magnitude of the values is beyond 2**500 or below 2**-500.
+        """
+        bound = float(np.abs(values).max(initial=0.0))
+        if bound == 0.0:
+            return np.zeros(values.shape, dtype=np.int64), 0
+        scale = FixedPoint.for_bound(bound, self._n_rows, self._rounding_error)
+        return scale.encode(values), scale.fraction_bits

@@ -19,9 +19,15 @@ The widths are proven, not guessed. With ``G = n_rows * max_gradient`` and
     -2**(k-1)  <=  -G * 2**hessian_bits  <=  cell  <  (G + 1) * 2**hessian_bits  <=  2**(k-1)
 
 and ``slots`` such cells sum to less than ``2**(k * slots)`` in magnitude. Either sum stays below
-``2**62``, so a cell has at most 125 bits and travels in two words.
+``2**62``, so a pair of gradient and hessian has at most 125 bits.
+
+With several outputs (the classes of a multi-output tree) a cell is their pairs side by side, laid
+out just as cells are: reading ``slots`` cells of ``m`` pairs is reading ``slots * m`` pairs. Where
+the outputs do not fit one plaintext they are dealt out to as few as possible, `parts`, as evenly as
+possible; pairs left over in the last part are zero.
 """
 
+import dataclasses
 import operator
 from dataclasses import dataclass
 
@@ -47,6 +53,10 @@ class GradientPacking:
         Largest magnitude of one row's integer gradient.
     max_hessian : int
         Largest integer hessian of one row; hessians are never negative.
+    n_outputs : int
+        Pairs of gradient and hessian of a row.
+    outputs_per_cell : int, optional
+        How many of them share a ciphertext; all by default. See `fitting`.
 
     Raises
     ------
@@ -57,9 +67,19 @@ class GradientPacking:
     n_rows: int
     max_gradient: int
     max_hessian: int
+    n_outputs: int = 1
+    outputs_per_cell: int = 0
 
     def __post_init__(self) -> None:
-        for name, least in (("n_rows", 1), ("max_gradient", 0), ("max_hessian", 0)):
+        if self.outputs_per_cell == 0:
+            object.__setattr__(self, "outputs_per_cell", self.n_outputs)
+        for name, least in (
+            ("n_rows", 1),
+            ("max_gradient", 0),
+            ("max_hessian", 0),
+            ("n_outputs", 1),
+            ("outputs_per_cell", 1),
+        ):
             value = operator.index(getattr(self, name))
             # numpy's integers would overflow in the proof itself and cannot travel in a message
             object.__setattr__(self, name, value)
@@ -74,15 +94,37 @@ class GradientPacking:
                     f"{SUM_BITS}; use fewer fraction bits or fewer rows"
                 )
 
+    def fitting(self, plaintext_bits: int) -> "GradientPacking":
+        """The same with the outputs dealt out to as few ciphertexts as hold them.
+
+        Raises
+        ------
+        CapacityError
+            If not even one fits.
+        """
+        one = dataclasses.replace(self, n_outputs=1, outputs_per_cell=1)
+        parts = -(-self.n_outputs // one.cells_per_ciphertext(plaintext_bits))
+        return dataclasses.replace(self, outputs_per_cell=-(-self.n_outputs // parts))
+
     @property
     def hessian_bits(self) -> int:
-        """Bits for the sum of hessians, the low part of a cell."""
+        """Bits for the sum of hessians, the low part of a pair."""
         return (self.n_rows * self.max_hessian).bit_length()
+
+    @property
+    def pair_bits(self) -> int:
+        """Bits for the sums of one output."""
+        return self.hessian_bits + (self.n_rows * self.max_gradient).bit_length() + 1
 
     @property
     def cell_bits(self) -> int:
         """Distance between cells in one plaintext, the `slot_bits` of `PublicKey.pack`."""
-        return self.hessian_bits + (self.n_rows * self.max_gradient).bit_length() + 1
+        return self.outputs_per_cell * self.pair_bits
+
+    @property
+    def parts(self) -> int:
+        """Ciphertexts of one row."""
+        return -(-self.n_outputs // self.outputs_per_cell)
 
     def cells_per_ciphertext(self, plaintext_bits: int) -> int:
         """Cells that fit one plaintext, the `slots` of `PublicKey.pack`.
@@ -102,23 +144,24 @@ class GradientPacking:
         return cells
 
     def pack(self, gradients: NDArray[np.int64]) -> Plaintexts:
-        """Put each row's gradient and hessian into one plaintext.
+        """Put each row's gradients and hessians into one plaintext, or `parts` of them.
 
         Parameters
         ----------
-        gradients : array of shape (n, 2), int64
-            Gradient and hessian.
+        gradients : array of shape (n, 2 * n_outputs), int64
+            Gradient and hessian, output after output.
 
         Returns
         -------
-        Plaintexts, shape (n, 2)
+        Plaintexts, shape (n * parts, words)
+            The parts of a row next to each other.
 
         Raises
         ------
         PlaintextError
             If a row exceeds the magnitudes that the widths were proven for.
         """
-        gradient, hessian = gradients[:, 0], gradients[:, 1]
+        gradient, hessian = gradients[:, 0::2], gradients[:, 1::2]
         self._refuse_rows(
             (gradient > self.max_gradient) | (gradient < -self.max_gradient),
             f"the gradient exceeds max_gradient={self.max_gradient} in magnitude",
@@ -127,23 +170,34 @@ class GradientPacking:
         self._refuse_rows(
             hessian > self.max_hessian, f"the hessian exceeds max_hessian={self.max_hessian}"
         )
-        return wide.join(gradient, hessian, self.hessian_bits)
+        if self.n_outputs == 1:
+            return wide.join(gradients[:, 0], gradients[:, 1], self.hessian_bits)
+        padded = np.zeros((len(gradients), 2 * self.parts * self.outputs_per_cell), dtype=np.int64)
+        padded[:, : gradients.shape[1]] = gradients
+        pairs = padded.reshape(len(gradients) * self.parts, self.outputs_per_cell, 2)
+        # a word above the highest field, so that writing across the border needs no case
+        words = np.zeros((len(pairs), wide.words_for(self.cell_bits + 1) + 1), dtype=np.uint64)
+        pack_pairs(pairs, self.hessian_bits, self.pair_bits, words)
+        words = words[:, :-1]
+        bias = _bias(self.pair_bits, self.outputs_per_cell)
+        return wide.add_constant(words, (1 << (wide.WORD_BITS * words.shape[1])) - bias)
 
     def unpack(self, plaintexts: Plaintexts, n_cells: int, slots: int) -> NDArray[np.int64]:
         """Read the sums out of decrypted plaintexts.
 
         Parameters
         ----------
-        plaintexts : Plaintexts, shape (ceil(n_cells / slots), words)
-            Each at least as wide as ``slots * cell_bits`` bits and a sign.
+        plaintexts : Plaintexts, shape (parts * ceil(n_cells / slots), words)
+            All of the first part, then all of the second, and so on. Each at least as wide as
+            ``slots * cell_bits`` bits and a sign.
         n_cells : int
         slots : int
-            Cells per plaintext; the last plaintext holds what is left.
+            Cells per plaintext; the last plaintext of a part holds what is left.
 
         Returns
         -------
-        array of shape (n_cells, 2), int64
-            Sums of gradient and hessian, lowest cell first.
+        array of shape (n_cells, 2 * n_outputs), int64
+            Sums of gradient and hessian, output after output.
 
         Raises
         ------
@@ -154,95 +208,151 @@ class GradientPacking:
             If the arguments do not belong together.
         """
         needed = -(-n_cells // slots)
-        if len(plaintexts) != needed:
+        if len(plaintexts) != self.parts * needed:
             raise CapacityError(
-                f"{n_cells} cells in {slots} slots need {needed} plaintexts, not {len(plaintexts)}"
+                f"{n_cells} cells in {slots} slots need {self.parts * needed} plaintexts, "
+                f"not {len(plaintexts)}"
             )
         if slots * self.cell_bits >= plaintexts.shape[1] * wide.WORD_BITS:
             raise CapacityError(
                 f"slots={slots} of {self.cell_bits} bits do not fit plaintexts of "
                 f"{plaintexts.shape[1] * wide.WORD_BITS} bits"
             )
-        sums = np.empty((n_cells, 2), dtype=np.int64)
-        bad = unpack_cells(
-            self._biased(plaintexts, n_cells, slots),
-            slots,
+        if n_cells == 0:
+            return np.empty((0, 2 * self.n_outputs), dtype=np.int64)
+        sums = [
+            self._unpack_part(plaintexts[part * needed : (part + 1) * needed], n_cells, slots)
+            for part in range(self.parts)
+        ]
+        joined = sums[0] if self.parts == 1 else np.concatenate(sums, axis=1)
+        used = 2 * self.n_outputs
+        surplus = joined[:, used:].any(axis=1)
+        if surplus.any():
+            raise self._bad_cell(int(surplus.argmax()), n_cells)
+        return joined[:, :used]
+
+    def _unpack_part(self, plaintexts: Plaintexts, n_cells: int, slots: int) -> NDArray[np.int64]:
+        """Sums of the outputs that share these plaintexts, shape (n_cells, 2 * per cell)."""
+        per_cell = self.outputs_per_cell
+        sums = np.empty((n_cells * per_cell, 2), dtype=np.int64)
+        bad = unpack_pairs(
+            self._biased(plaintexts, n_cells * per_cell, slots * per_cell),
+            slots * per_cell,
             self.hessian_bits,
-            self.cell_bits,
+            self.pair_bits,
             self.n_rows * self.max_gradient,
             self.n_rows * self.max_hessian,
             sums,
         )
         if bad >= 0:
-            raise CellRangeError(
-                f"cell {bad} of {n_cells} decrypts to a sum that {self.n_rows} rows cannot have "
-                f"(max_gradient={self.max_gradient}, max_hessian={self.max_hessian}); the sender "
-                "packed other numbers or with other widths",
-                int(bad),
-            )
-        return sums
+            raise self._bad_cell(int(bad) // per_cell, n_cells)
+        return sums.reshape(n_cells, 2 * per_cell)
 
-    def _biased(self, plaintexts: Plaintexts, n_cells: int, slots: int) -> wide.Words:
-        """Add ``2**(cell_bits - 1)`` to every cell, and a zero word above each plaintext."""
+    def _bad_cell(self, cell: int, n_cells: int) -> CellRangeError:
+        return CellRangeError(
+            f"cell {cell} of {n_cells} decrypts to a sum that {self.n_rows} rows cannot have "
+            f"(max_gradient={self.max_gradient}, max_hessian={self.max_hessian}); the sender "
+            "packed other numbers or with other widths",
+            cell,
+        )
+
+    def _biased(self, plaintexts: Plaintexts, n_pairs: int, slots: int) -> wide.Words:
+        """Add ``2**(pair_bits - 1)`` to every pair, and a zero word above each plaintext."""
         count, words = plaintexts.shape
-        half = 1 << (self.cell_bits - 1)
         biased = np.zeros((count, words + 1), dtype=np.uint64)
-        for part, cells in (
+        for part, pairs in (
             (slice(0, count - 1), slots),
-            (slice(count - 1, count), n_cells - (count - 1) * slots),
+            (slice(count - 1, count), n_pairs - (count - 1) * slots),
         ):
-            bias = sum(half << (self.cell_bits * j) for j in range(cells))
-            biased[part, :words] = wide.add_constant(plaintexts[part], bias)
+            biased[part, :words] = wide.add_constant(plaintexts[part], _bias(self.pair_bits, pairs))
         return biased
 
     @staticmethod
     def _refuse_rows(bad: NDArray[np.bool_], what: str) -> None:
-        if bad.any():
-            position = int(bad.argmax())
+        rows = bad.any(axis=1)
+        if rows.any():
+            position = int(rows.argmax())
             raise PlaintextError(f"row {position}: {what}", position)
 
 
+def _bias(pair_bits: int, pairs: int) -> int:
+    """``2**(pair_bits - 1)`` in each of so many pairs."""
+    return sum(1 << (pair_bits * pair + pair_bits - 1) for pair in range(pairs))
+
+
 @kernel
-def unpack_cells(
+def pack_pairs(
+    pairs: NDArray[np.int64], hessian_bits: int, pair_bits: int, words: NDArray[np.uint64]
+) -> None:
+    """Write pairs as bit fields, each with ``2**(pair_bits - 1)`` added, into zeros.
+
+    Parameters
+    ----------
+    pairs : array of shape (count, pairs, 2), int64
+        Gradient and hessian.
+    words : array of shape (count, words + 1), uint64
+        The last word of each row stays zero.
+    """
+    offset = np.int64(1) << np.int64(pair_bits - hessian_bits - 1)
+    for i in range(pairs.shape[0]):
+        for pair in range(pairs.shape[1]):
+            start = pair * pair_bits
+            _put(words[i], start, np.uint64(pairs[i, pair, 1]))
+            _put(words[i], start + hessian_bits, np.uint64(pairs[i, pair, 0] + offset))
+
+
+@kernel
+def unpack_pairs(
     biased: NDArray[np.uint64],
     slots: int,
     hessian_bits: int,
-    cell_bits: int,
+    pair_bits: int,
     max_gradient_sum: int,
     max_hessian_sum: int,
     sums: NDArray[np.int64],
 ) -> int:
-    """Split plaintexts, with the bias added, into cells; see `GradientPacking.unpack`.
+    """Split plaintexts, with the bias added, into pairs; see `GradientPacking.unpack`.
 
     Parameters
     ----------
     biased : array of shape (count, words + 1), uint64
         The last word of each row is zero: a field that begins below it may read it.
-    sums : array of shape (n_cells, 2), int64
+    slots : int
+        Pairs per plaintext.
+    sums : array of shape (n_pairs, 2), int64
         Written.
 
     Returns
     -------
     int
-        Position of the first bad cell, or -1.
+        Position of the first bad pair, or -1.
     """
-    n_cells: int = sums.shape[0]
-    gradient_bits = cell_bits - hessian_bits
+    n_pairs: int = sums.shape[0]
+    gradient_bits = pair_bits - hessian_bits
     offset = np.int64(1) << np.int64(gradient_bits - 1)
     for i in range(biased.shape[0]):
         first = i * slots
-        end = min(first + slots, n_cells)
-        for cell in range(first, end):
-            start = (cell - first) * cell_bits
+        end = min(first + slots, n_pairs)
+        for pair in range(first, end):
+            start = (pair - first) * pair_bits
             hessian = np.int64(_field(biased[i], start, hessian_bits))
             gradient = np.int64(_field(biased[i], start + hessian_bits, gradient_bits)) - offset
             if hessian > max_hessian_sum or abs(gradient) > max_gradient_sum:
-                return cell
-            sums[cell, 0] = gradient
-            sums[cell, 1] = hessian
-        if not _zero_from(biased[i], (end - first) * cell_bits):
+                return pair
+            sums[pair, 0] = gradient
+            sums[pair, 1] = hessian
+        if not _zero_from(biased[i], (end - first) * pair_bits):
             return end - 1
     return -1
+
+
+@kernel
+def _put(words: NDArray[np.uint64], start: int, value: np.uint64) -> None:
+    """Write a field of less than 64 bits from bit `start` on, where there are zeros."""
+    word, shift = start >> 6, np.uint64(start & 63)
+    words[word] |= value << shift
+    # In two steps, because a shift by 64 is undefined.
+    words[word + 1] |= (value >> (np.uint64(63) - shift)) >> np.uint64(1)
 
 
 @kernel

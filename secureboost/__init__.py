@@ -11,31 +11,50 @@ from secureboost._version import __version__
 
 if TYPE_CHECKING:
     from parties.certificates import TLS
-    from secureboost.api import SecureBoostClassifier
-    from secureboost.gbdt.model import joined_trees
+    from secureboost.api import SecureBoostClassifier, SecureBoostRegressor
+    from secureboost.callbacks import TrainingCallback
+    from secureboost.data import out_of_time
+    from secureboost.eval_metrics import EvalMetric
+    from secureboost.gbdt.joined import joined_trees
     from secureboost.gbdt.policy import Policy
     from secureboost.partners import pool_tables
     from secureboost.party import FeatureParty, RemoteParty
+    from secureboost.progress import ProgressBar
+    from secureboost.validation import cv, tune
 
 _HOME = {
     "TLS": "parties.certificates",
+    "EvalMetric": "secureboost.eval_metrics",
     "FeatureParty": "secureboost.party",
     "Policy": "secureboost.gbdt.policy",
+    "ProgressBar": "secureboost.progress",
     "RemoteParty": "secureboost.party",
     "SecureBoostClassifier": "secureboost.api",
-    "joined_trees": "secureboost.gbdt.model",
+    "SecureBoostRegressor": "secureboost.api",
+    "TrainingCallback": "secureboost.callbacks",
+    "cv": "secureboost.validation",
+    "joined_trees": "secureboost.gbdt.joined",
+    "out_of_time": "secureboost.data",
     "pool_tables": "secureboost.partners",
+    "tune": "secureboost.validation",
 }
 
 __all__ = [
     "TLS",
+    "EvalMetric",
     "FeatureParty",
     "Policy",
+    "ProgressBar",
     "RemoteParty",
     "SecureBoostClassifier",
+    "SecureBoostRegressor",
+    "TrainingCallback",
     "__version__",
+    "cv",
     "joined_trees",
+    "out_of_time",
     "pool_tables",
+    "tune",
 ]
 
 

@@ -4,9 +4,12 @@ A column has at most `max_bin` bins, cut at upper edges: a value lies in the fir
 is not below it, so `x <= edge` is "at most this bin". Values above the last edge form the last
 bin; missing values (NaN) lie in bin `max_bin`, whatever the column. A column is cut by its own
 values alone, so its edges do not depend on who holds it nor on the columns beside it.
+
+A column of categories has no order and no edges: its `max_bin` most frequent categories have a bin
+each, all others lie in the missing bin.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TypeVar
@@ -18,27 +21,45 @@ from secureboost.compiling import kernel
 
 MAX_BIN_LIMIT = 255  # the missing bin has index max_bin, and a bin is one byte
 
+_NO_EDGES = np.empty(0, dtype=np.float32)
+_NO_CODES = np.empty(0, dtype=np.int32)
+
 _In = TypeVar("_In")
 _Out = TypeVar("_Out")
 
 
 @dataclass(frozen=True, repr=False)
 class BinMapper:
-    """The cuts of a table's columns.
+    """The bins of a table's columns.
 
     Attributes
     ----------
     edges : tuple of arrays, float32
-        For each column its upper edges, ascending; one bin more than edges.
+        For each column of numbers its upper edges, ascending; one bin more than edges. Empty for
+        a column of categories.
+    codes : tuple of arrays, int32
+        For each column of categories the table's code of each bin, ascending. Empty for a column
+        of numbers.
+    categorical : array of shape (n_features,), bool
+        Which columns are of categories.
     max_bin : int
         Most bins a column may have, and the index of the missing bin.
     """
 
     edges: tuple[NDArray[np.float32], ...]
+    codes: tuple[NDArray[np.int32], ...]
+    categorical: NDArray[np.bool_]
     max_bin: int
 
     @classmethod
-    def fit(cls, X: NDArray[np.float32], max_bin: int, *, n_jobs: int = 1) -> "BinMapper":
+    def fit(
+        cls,
+        X: NDArray[np.float32],
+        max_bin: int,
+        *,
+        categorical: NDArray[np.bool_] | None = None,
+        n_jobs: int = 1,
+    ) -> "BinMapper":
         """Cut each column of the training rows.
 
         Parameters
@@ -47,23 +68,44 @@ class BinMapper:
             Training rows; NaN is missing. Infinite values are refused where data enter.
         max_bin : int
             2 to 255.
+        categorical : array of shape (n_features,), bool, optional
+            Columns that hold codes of categories, 0, 1, ...; none by default.
         n_jobs : int
             Threads.
 
         Raises
         ------
         ValueError
-            If `max_bin` is outside its limits.
+            If `max_bin` is outside its limits, or `categorical` is for other columns.
         """
         if not 2 <= max_bin <= MAX_BIN_LIMIT:
             raise ValueError(f"max_bin={max_bin} is outside 2 to {MAX_BIN_LIMIT}")
-        columns = range(X.shape[1])
-        return cls(tuple(_map(lambda f: bin_edges(X[:, f], max_bin), columns, n_jobs)), max_bin)
+        n_features = X.shape[1]
+        coded = np.zeros(n_features, dtype=np.bool_) if categorical is None else categorical
+        if len(coded) != n_features:
+            raise ValueError(f"categorical has {len(coded)} entries, X has {n_features} columns")
+
+        def cut(f: int) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
+            if coded[f]:
+                return _NO_EDGES, frequent_codes(X[:, f], max_bin)
+            return bin_edges(X[:, f], max_bin), _NO_CODES
+
+        cuts = _map(cut, range(n_features), n_jobs)
+        return cls(
+            edges=tuple(edges for edges, _ in cuts),
+            codes=tuple(codes for _, codes in cuts),
+            categorical=coded,
+            max_bin=max_bin,
+        )
 
     @property
     def n_bins(self) -> NDArray[np.int32]:
-        """Bins of each column without the missing bin, shape (n_features,), int32."""
-        return np.array([len(edges) + 1 for edges in self.edges], dtype=np.int32)
+        """Bins of each column without the missing bin, at least 1, shape (n_features,), int32."""
+        bins = [
+            max(1, len(codes)) if coded else len(edges) + 1
+            for edges, codes, coded in zip(self.edges, self.codes, self.categorical, strict=True)
+        ]
+        return np.array(bins, dtype=np.int32)
 
     def transform(self, X: NDArray[np.float32], *, n_jobs: int = 1) -> NDArray[np.uint8]:
         """Bins of a table, one contiguous row per column.
@@ -89,7 +131,10 @@ class BinMapper:
 
         def fill(f: int) -> None:
             column = np.ascontiguousarray(X[:, f], dtype=np.float32)
-            assign_bins(column, self.edges[f], self.max_bin, binned[f])
+            if self.categorical[f]:
+                assign_codes(column, self._bin_of_code(f), self.max_bin, binned[f])
+            else:
+                assign_bins(column, self.edges[f], self.max_bin, binned[f])
 
         _map(fill, range(X.shape[1]), n_jobs)
         return binned
@@ -101,6 +146,17 @@ class BinMapper:
         """
         edges = self.edges[feature]
         return float(edges[cut]) if cut < len(edges) else float("inf")
+
+    def kept_names(self, feature: int, names: Sequence[str]) -> tuple[str, ...]:
+        """Of the names of a column's table codes those that have a bin, in the order of bins."""
+        return tuple(names[code] for code in self.codes[feature])
+
+    def _bin_of_code(self, feature: int) -> NDArray[np.uint8]:
+        """The bin of each table code up to the last one that has a bin of its own."""
+        codes = self.codes[feature]
+        bins = np.full(codes.max(initial=-1) + 1, self.max_bin, dtype=np.uint8)
+        bins[codes] = np.arange(len(codes), dtype=np.uint8)
+        return bins
 
 
 def bin_edges(column: NDArray[np.float32], max_bin: int) -> NDArray[np.float32]:
@@ -168,6 +224,25 @@ def equal_rows(counts: NDArray[np.int64], max_bin: int) -> NDArray[np.int64]:
     return after[:n_cuts]
 
 
+def frequent_codes(column: NDArray[np.float32], max_bin: int) -> NDArray[np.int32]:
+    """The categories that get a bin: the most frequent ones, in a tie those of lower code.
+
+    Parameters
+    ----------
+    column : array of shape (n_rows,), float32
+        Codes of training rows; NaN is missing and does not count.
+    max_bin : int
+
+    Returns
+    -------
+    array of shape (at most max_bin,), int32
+        Codes, ascending. Empty for a column without values.
+    """
+    counts = np.bincount(column[~np.isnan(column)].astype(np.int64))
+    first = np.argsort(-counts, kind="stable")[:max_bin]
+    return np.sort(first[counts[first] > 0]).astype(np.int32)
+
+
 @kernel
 def assign_bins(
     column: NDArray[np.float32], edges: NDArray[np.float32], max_bin: int, out: NDArray[np.uint8]
@@ -186,6 +261,22 @@ def assign_bins(
             else:
                 low = middle + 1
         out[row] = low
+
+
+@kernel
+def assign_codes(
+    column: NDArray[np.float32],
+    bin_of_code: NDArray[np.uint8],
+    max_bin: int,
+    out: NDArray[np.uint8],
+) -> None:
+    """Write each code's bin into `out`: `max_bin` for NaN and for codes not in `bin_of_code`."""
+    for row in range(len(column)):
+        code = column[row]
+        if 0 <= code < len(bin_of_code):  # false for NaN
+            out[row] = bin_of_code[int(code)]
+        else:
+            out[row] = max_bin
 
 
 def _between(lower: NDArray[np.float32], upper: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -5,6 +5,7 @@ path of the bad key, ``party.bureau.address``. Relative paths in a file are rela
 of that file, wherever the command is started.
 """
 
+import datetime
 import re
 import tomllib
 from collections.abc import Sequence
@@ -27,6 +28,9 @@ Seconds = Annotated[float, Meta(gt=0, le=86_400)]
 Share = Annotated[float, Meta(ge=0, lt=1)]
 Seed = Annotated[int, Meta(ge=0, lt=2**32)]
 
+DEFAULT_TEST_SIZE = 0.2
+"""Of `simulate`; `train` holds out what its file says."""
+
 
 class LabelData(Struct, frozen=True, forbid_unknown_fields=True):
     """``[data]`` of the label party.
@@ -41,12 +45,25 @@ class LabelData(Struct, frozen=True, forbid_unknown_fields=True):
         Column with the label.
     positive : str, int, float or bool, optional
         The class to predict; needed unless the label is 0/1.
+    categorical : list of str
+        Columns to take as categories; text is without being named.
+    date : str, optional
+        Column with each row's day; no feature. The newest rows are then held out.
+    test_from : date, optional
+        Rows of this day and later ones are held out, instead of the share `test_size`.
     """
 
     file: Path
     id: Name
     target: Name
     positive: bool | int | float | str | None = None
+    categorical: list[Name] = []
+    date: Name | None = None
+    test_from: datetime.date | None = None
+
+    def __post_init__(self) -> None:
+        if self.test_from is not None and self.date is None:
+            raise ConfigError("needs date, the column with each row's day", "test_from")
 
 
 class FeatureData(Struct, frozen=True, forbid_unknown_fields=True):
@@ -58,10 +75,17 @@ class FeatureData(Struct, frozen=True, forbid_unknown_fields=True):
         CSV or Parquet.
     id : str
         Column with the row ids.
+    categorical : list of str
+        Columns to take as categories; text is without being named.
+    monotone : dict of str to int
+        Columns with a declared direction of effect: 1, predictions must not fall as it grows, or
+        -1, they must not rise.
     """
 
     file: Path
     id: Name
+    categorical: list[Name] = []
+    monotone: dict[str, int] = {}
 
 
 class Identity(Struct, frozen=True, forbid_unknown_fields=True):
@@ -148,7 +172,8 @@ class TrainConfig(Struct, frozen=True, forbid_unknown_fields=True):
     out : Path
         Folder for model, metrics and log.
     test_size : float
-        Share of the rows that is held out; 0 trains on all.
+        Share of the rows that is held out, the newest ones where ``data.date`` names a column; 0
+        trains on all.
     seed : int
         Of the hold-out.
     key : Path, optional
@@ -174,20 +199,52 @@ class TrainConfig(Struct, frozen=True, forbid_unknown_fields=True):
             raise ConfigError("name at least one feature party: [party.<name>]", "party")
         for name in self.party:
             check_party_name(name, f"party.{name}")
+        if self.data.test_from is not None and self.test_size:
+            raise ConfigError("give either test_size or data.test_from, not both", "test_size")
+        if self.data.date is not None and self.data.test_from is None and not self.test_size:
+            raise ConfigError(
+                "names the days, but nothing is held out by them: set data.test_from to a day, or "
+                "test_size to the share of the newest rows",
+                "data.date",
+            )
+
+    @property
+    def hold_out(self) -> "HoldOut":
+        """Which rows are held out."""
+        share = None if self.data.test_from else self.test_size
+        return HoldOut(share, self.seed, self.data.date, self.data.test_from)
 
 
 class HoldOut(Struct, frozen=True, forbid_unknown_fields=True):
-    """Which rows `simulate` holds out.
+    """Which rows are held out.
 
     Attributes
     ----------
-    test_size : float
-        Share of the rows that is held out; 0 trains on all.
+    test_size : float, optional
+        Share of the rows; 0 trains on all. By default 0.2, and with `test_from` what that says.
     seed : int
+        Of the draw; none is made where days decide.
+    date : str, optional
+        Column with each row's day: the newest rows are held out, not random ones.
+    test_from : date, optional
+        Rows of this day and later ones are held out.
     """
 
-    test_size: Share = 0.2
+    test_size: Share | None = None
     seed: Seed = 0
+    date: Name | None = None
+    test_from: datetime.date | None = None
+
+    def __post_init__(self) -> None:
+        if self.test_from is not None and self.date is None:
+            raise ConfigError("needs date, the column with each row's day", "test_from")
+        if self.test_from is not None and self.test_size is not None:
+            raise ConfigError("give either test_size or test_from, not both", "test_size")
+
+    @property
+    def share(self) -> float:
+        """Share of the rows that is held out, where no day says which."""
+        return DEFAULT_TEST_SIZE if self.test_size is None else self.test_size
 
 
 class ServeConfig(Struct, frozen=True, forbid_unknown_fields=True):
@@ -245,6 +302,27 @@ def load_serve_config(path: str | Path, overrides: Sequence[str] = ()) -> ServeC
     return _load(path, overrides, ServeConfig)
 
 
+def read_toml(path: str | Path) -> dict[str, Any]:
+    """Read a TOML file as it is.
+
+    Raises
+    ------
+    ConfigError
+        If it cannot be read.
+    """
+    path = Path(path)
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise ConfigError(f"{path}: there is no such file") from error
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: the file is not UTF-8 text") from error
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path}: the file is not valid TOML: {error}") from error
+
+
 def write_example(kind: Literal["train", "serve"], path: str | Path) -> None:
     """Write a commented example configuration.
 
@@ -300,15 +378,5 @@ def _check_one_way(dial: str, dialled: str | None, listen: str, waited: str | No
 
 
 def _load(path: str | Path, overrides: Sequence[str], kind: type[_T]) -> _T:
-    path = Path(path)
-    try:
-        settings = tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise ConfigError(f"{path}: there is no such file") from error
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"{path}: the file is not UTF-8 text") from error
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{path}: the file is not valid TOML: {error}") from error
-    return decode_settings(apply_overrides(settings, overrides), kind, path.resolve().parent)
+    settings = apply_overrides(read_toml(path), overrides)
+    return decode_settings(settings, kind, Path(path).resolve().parent)

@@ -1,9 +1,11 @@
-"""Tables in memory: checks of row ids, features and labels before any of them is used.
+"""Tables in memory: checks of row ids, column names and labels before any of them is used.
 
 Messages count and name positions (data rows start at 1, the header does not count). They never
 repeat a value, an id or a label: error texts end up in logs.
 """
 
+import datetime
+import math
 from typing import Any
 
 import numpy as np
@@ -13,8 +15,6 @@ from numpy.typing import ArrayLike, NDArray
 from secureboost.errors import ConfigError, DataError
 
 _SHOWN_POSITIONS = 5
-_FLOAT32_MAX = float(np.finfo(np.float32).max)
-_NUMERIC_OBJECTS = {"boolean", "integer", "floating", "mixed-integer-float", "decimal"}
 
 
 def positions_text(bad: NDArray[np.bool_]) -> str:
@@ -116,50 +116,6 @@ def match_rows(index: pd.Index, other_index: pd.Index, party: str) -> NDArray[np
     return positions
 
 
-def feature_matrix(frame: pd.DataFrame, party: str) -> NDArray[np.float32]:
-    """Convert a table of features to float32, the form in which they are binned.
-
-    Boolean, integer and float columns are taken, pandas' nullable kinds too. A missing value
-    becomes NaN; a column may be missing altogether.
-
-    Parameters
-    ----------
-    frame : DataFrame of shape (n_rows, n_features)
-    party : str
-        File or party to name in messages.
-
-    Returns
-    -------
-    array of shape (n_rows, n_features), float32, Fortran order
-        A column lies in one piece, as binning reads it.
-
-    Raises
-    ------
-    DataError
-        If there is no row or column, a column name occurs twice, a column is not numeric, or a
-        value is infinite or beyond the range of float32.
-    """
-    name = table_name(party)
-    check_columns([str(column) for column in frame.columns], party)
-    n_rows, n_features = frame.shape
-    if n_features == 0:
-        raise DataError(f"{name}: no feature column is left. Add at least one column of numbers.")
-    if n_rows == 0:
-        raise DataError(f"{name}: the table has no rows.")
-    _refuse_text(frame, name)
-    matrix = np.empty((n_rows, n_features), dtype=np.float32, order="F")
-    for number, column in enumerate(frame.columns):
-        values = _as_float64(frame.iloc[:, number], str(column), name)
-        beyond = np.abs(values) > _FLOAT32_MAX  # false for NaN
-        if beyond.any():
-            raise DataError(
-                f"{name}: column {str(column)!r} is infinite or beyond the range of 32-bit floats "
-                f"(about 3.4e38) in {positions_text(beyond)}. Clip such values or leave them empty."
-            )
-        matrix[:, number] = values
-    return matrix
-
-
 def check_columns(columns: list[str], party: str) -> None:
     """Check that every column has a name of its own.
 
@@ -180,45 +136,6 @@ def check_columns(columns: list[str], party: str) -> None:
         )
 
 
-def _as_float64(column: "pd.Series[Any]", label: str, name: str) -> NDArray[np.float64]:
-    """Return a numeric column with NaN for missing values; refuse every other kind by name."""
-    kind = column.dtype
-    if pd.api.types.is_numeric_dtype(kind) and not pd.api.types.is_complex_dtype(kind):
-        return np.asarray(column.to_numpy(dtype=np.float64, na_value=np.nan))
-    if column.isna().all():
-        return np.full(len(column), np.nan)
-    inferred = pd.api.types.infer_dtype(column, skipna=True)
-    if inferred in _NUMERIC_OBJECTS:  # booleans with gaps come as objects
-        return np.asarray(column.astype("Float64").to_numpy(dtype=np.float64, na_value=np.nan))
-    if "date" in inferred or "time" in inferred:
-        raise DataError(
-            f"{name}: column {label!r} holds dates or times. Turn it into a number (months since "
-            "...) or drop it."
-        )
-    raise DataError(
-        f"{name}: column {label!r} is complex, not numbers. Encode it as numbers or drop it."
-    )
-
-
-def _refuse_text(frame: pd.DataFrame, name: str) -> None:
-    """Name all columns of text at once, so that one correction is enough."""
-    columns = [str(column) for i, column in enumerate(frame.columns) if _is_text(frame.iloc[:, i])]
-    if columns:
-        many = len(columns) > 1
-        raise DataError(
-            f"{name}: column{'s' if many else ''} {', '.join(map(repr, columns))} "
-            f"{'are' if many else 'is'} text, not numbers. Encode {'them' if many else 'it'} as "
-            f"numbers or drop {'them' if many else 'it'}; categories come in a later version."
-        )
-
-
-def _is_text(column: "pd.Series[Any]") -> bool:
-    if pd.api.types.is_numeric_dtype(column.dtype) or column.isna().all():
-        return False
-    inferred = pd.api.types.infer_dtype(column, skipna=True)
-    return inferred not in _NUMERIC_OBJECTS and "date" not in inferred and "time" not in inferred
-
-
 def label_classes(y: ArrayLike, party: str = "") -> NDArray[Any]:
     """Return the two classes of a label, sorted.
 
@@ -227,26 +144,37 @@ def label_classes(y: ArrayLike, party: str = "") -> NDArray[Any]:
     DataError
         If a label is missing, the label mixes kinds, or there are not exactly two classes.
     """
+    classes = distinct_labels(y, party)
+    if len(classes) != 2:
+        count = "one class" if len(classes) == 1 else f"{len(classes):,} classes"
+        raise DataError(
+            f"{table_name(party)}: the label has {count} in {np.size(y):,} rows; it needs exactly "
+            "two. Check that it is the right column and that both outcomes are among the rows. "
+            "More classes need objective='multi:softprob', numbers a regression."
+        )
+    return classes
+
+
+def distinct_labels(y: ArrayLike, party: str = "") -> NDArray[Any]:
+    """Return the different values of a label, sorted.
+
+    Raises
+    ------
+    DataError
+        If a label is missing, or the label mixes kinds.
+    """
     name = table_name(party)
-    labels = pd.Series(np.asarray(y).ravel())
-    missing = labels.isna().to_numpy(dtype=bool)
+    missing = pd.Series(np.asarray(y).ravel()).isna().to_numpy(dtype=bool)
     if missing.any():
         raise DataError(
             f"{name}: the label is missing in {positions_text(missing)}. Drop those rows."
         )
     try:
-        classes = np.unique(np.asarray(y).ravel())
+        return np.unique(np.asarray(y).ravel())
     except TypeError as error:
         raise DataError(
-            f"{name}: the label mixes text and numbers. Write both classes in one way."
+            f"{name}: the label mixes text and numbers. Write all classes in one way."
         ) from error
-    if len(classes) != 2:
-        count = "one class" if len(classes) == 1 else f"{len(classes):,} classes"
-        raise DataError(
-            f"{name}: the label has {count} in {len(labels):,} rows; it needs exactly two. "
-            "Check that it is the right column and that both outcomes are among the rows."
-        )
-    return classes
 
 
 def encode_labels(y: ArrayLike, positive: object = None, party: str = "") -> NDArray[np.uint8]:
@@ -292,18 +220,20 @@ def encode_labels(y: ArrayLike, positive: object = None, party: str = "") -> NDA
 
 
 def stratified_holdout(
-    labels: NDArray[np.uint8], test_size: float, seed: int
+    labels: NDArray[Any], test_size: float, seed: int, *, stratify: bool = True
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Split rows into training and test rows with the same share of positives.
+    """Split rows at random into training and test rows with the same shares of the classes.
 
     Parameters
     ----------
-    labels : array of shape (n_rows,), uint8
-        0 or 1.
+    labels : array of shape (n_rows,)
+        Classes, or numbers without `stratify`.
     test_size : float
         Share of the rows to hold out, above 0 and below 1.
     seed : int
         The same seed gives the same split.
+    stratify : bool
+        Keep the shares of the classes; not for numbers.
 
     Returns
     -------
@@ -324,11 +254,101 @@ def stratified_holdout(
     rows = np.arange(len(labels), dtype=np.int64)
     try:
         train, test = train_test_split(
-            rows, test_size=test_size, random_state=seed, stratify=labels
+            rows, test_size=test_size, random_state=seed, stratify=labels if stratify else None
         )
     except ValueError as error:
         raise DataError(
-            f"label party: {len(labels):,} rows are too few to hold out {test_size:g} of them with "
-            "both classes on each side. Use more rows or another test_size."
+            f"label party: {len(labels):,} rows are too few to hold out {test_size:g} of them"
+            f"{' with every class on each side' if stratify else ''}. Use more rows or another "
+            "test_size."
         ) from error
     return np.sort(train), np.sort(test)
+
+
+def out_of_time(
+    dates: ArrayLike,
+    *,
+    test_from: str | datetime.date | None = None,
+    test_size: float | None = None,
+    name: str = "dates",
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Split rows into earlier ones to train on and later ones to test on.
+
+    Parameters
+    ----------
+    dates : array-like of shape (n_rows,)
+        A day for each row: ISO 8601 text (``2023-07-01``, with or without a time of day), dates,
+        or pandas' datetimes. A time without a zone is UTC.
+    test_from : str or date, optional
+        Rows of this day and later ones are held out.
+    test_size : float, optional
+        Instead of `test_from`: the newest rows are held out, at least this share of all, and whole
+        days.
+    name : str
+        What holds the dates, for messages.
+
+    Returns
+    -------
+    train, test : arrays of int64
+        Row positions, ascending.
+
+    Raises
+    ------
+    ConfigError
+        If not exactly one of `test_from` and `test_size` is given, or it is out of its limits.
+    DataError
+        If a date is missing or cannot be read, or no rows are left on one side.
+
+    Examples
+    --------
+    >>> train, test = out_of_time(lender["applied"], test_from="2023-07-01")
+    >>> model.fit(X.iloc[train], y[train], eval_set=[(X.iloc[test], y[test])])
+    """
+    days = _days(dates, name)
+    if (test_from is None) == (test_size is None):
+        raise ConfigError("give exactly one of test_from (a day) and test_size (a share)")
+    if test_size is not None:
+        if not 0 < test_size < 1:
+            raise ConfigError(f"is {test_size}; it must lie above 0 and below 1", "test_size")
+        first = np.sort(days)[::-1][math.ceil(test_size * len(days)) - 1]
+    else:
+        try:
+            first = _days([test_from], "test_from")[0]
+        except DataError:
+            raise ConfigError(
+                f"{test_from!r} is not a day; write it as 2023-07-01", "test_from"
+            ) from None
+    held_out = days >= first
+    if held_out.all() or not held_out.any():
+        kind, side = ("test", "before") if not held_out.any() else ("training", "on or after")
+        day = np.datetime_as_string(first, "D")
+        if test_size is None:
+            problem = f"every row is {side} test_from={day}"
+        else:
+            problem = f"test_size={test_size:g} takes in every day that there is"
+        raise DataError(
+            f"{name}: {problem}, so no {kind} rows are left. Choose a day between the first and "
+            "the last."
+        )
+    return np.flatnonzero(~held_out), np.flatnonzero(held_out)
+
+
+def _days(dates: Any, name: str) -> NDArray[np.datetime64]:
+    """Read dates as days; refuse those that are missing or none."""
+    column = pd.Series(dates).reset_index(drop=True)
+    missing = column.isna().to_numpy(dtype=bool)
+    if missing.any():
+        raise DataError(
+            f"{name}: the date is missing in {positions_text(missing)}. Fill it in or drop those "
+            "rows."
+        )
+    if pd.api.types.is_numeric_dtype(column.dtype):
+        raise DataError(f"{name}: numbers are no dates. Write them as 2023-07-01.")
+    days = pd.to_datetime(column, format="ISO8601", errors="coerce", utc=True)
+    bad = days.isna().to_numpy(dtype=bool)
+    if bad.any():
+        raise DataError(
+            f"{name}: {positions_text(bad)} hold no date that can be read. Write dates as "
+            "2023-07-01."
+        )
+    return np.asarray(days.dt.tz_localize(None).to_numpy().astype("datetime64[D]"))

@@ -6,6 +6,7 @@
     ├── ConfigError (also ValueError)   a setting is unknown, missing or out of its limits
     ├── DataError   (also ValueError)   a table, a column, an id or a label cannot be used
     ├── ModelError                      a model file is damaged, or does not belong to the others
+    │   └── ConsentError                a party has not agreed that the model is taken out
     └── IntegrityError                  a party's numbers contradict what must hold
 
     Terminated (a KeyboardInterrupt)    the process was told to end by SIGTERM
@@ -80,6 +81,10 @@ class DataError(SecureBoostError, ValueError):
 
 class ModelError(SecureBoostError):
     """A model file is damaged or does not belong to the others."""
+
+
+class ConsentError(ModelError):
+    """A feature party has not agreed that its half of the model is taken out."""
 
 
 class IntegrityError(SecureBoostError):

@@ -40,23 +40,25 @@ def check_parties(parties: Sequence[Party] | None, X: Any) -> list[Party]:
     return parties
 
 
-def make_partners(parties: Sequence[Party], X: pd.DataFrame, trainer: Trainer) -> list[Partner]:
-    """Look the rows of `X` up in every party; nobody is connected to yet.
+def make_partners(
+    parties: Sequence[Party], index: pd.Index | None, trainer: Trainer
+) -> list[Partner]:
+    """Look the rows with these ids up in every party; nobody is connected to yet.
 
     Raises
     ------
     DataError
-        If an id is missing or repeated in `X`, or a party lacks rows.
+        If an id is missing or repeated, or a party lacks rows.
     """
-    if not parties:
+    if not parties or index is None:
         return []
-    check_ids(X.index, "X")
+    check_ids(index, "X")
     return [
         Partner(
             party.name,
             partial(party.connect, trainer),
             row_ids(party.index),
-            match_rows(X.index, party.index, party.name).astype(np.int32),
+            match_rows(index, party.index, party.name).astype(np.int32),
         )
         for party in parties
     ]

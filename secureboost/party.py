@@ -8,6 +8,7 @@ import hashlib
 import queue
 import time
 from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -22,10 +23,13 @@ from parties.local import LocalTransport
 from parties.messages import check_name
 from parties.peer import REPLY_SECONDS, Peer
 from secureboost._version import __version__
-from secureboost.data import check_ids, feature_matrix
+from secureboost.data import check_ids
 from secureboost.errors import DataError
+from secureboost.export.consent import Release, release_half
+from secureboost.features import feature_matrix, monotone_signs
 from secureboost.gbdt.feature_table import FeatureTable
 from secureboost.gbdt.model import PartyHalf
+from secureboost.gbdt.partner import LABEL_PARTY
 from secureboost.gbdt.policy import Budget, Policy
 from secureboost.gbdt.store import HalfStore, MemoryStore
 from secureboost.trainers import Trainer
@@ -62,6 +66,8 @@ def feature_table(
     policy: Policy | None = None,
     budget: Budget | None = None,
     store: HalfStore | None = None,
+    categorical: Sequence[str] | None = None,
+    monotone: Mapping[str, int] | None = None,
 ) -> FeatureTable:
     """Check a feature party's table and bring it into the form in which it is served.
 
@@ -76,11 +82,16 @@ def feature_table(
         What has been spent before; nothing by default.
     store : HalfStore, optional
         In memory by default.
+    categorical : sequence of str, optional
+        Columns to take as categories; text and pandas' "category" are without being named.
+    monotone : mapping of column name to sign, optional
+        Declared directions of effect, see `features.monotone_signs`.
 
     Raises
     ------
     secureboost.errors.DataError
-        If ids are missing or repeated, or a column is not numeric or holds infinite values.
+        If ids are missing or repeated, or a column or a declaration cannot be used, see
+        `features.feature_matrix`.
     parties.errors.PartyNameError
         If `name` cannot name a party.
     """
@@ -92,14 +103,18 @@ def feature_table(
         )
     check_ids(table.index, name)
     policy = policy or Policy()
+    names = tuple(map(str, table.columns))
+    matrix = feature_matrix(table, name, categorical=categorical)
     return FeatureTable(
         party=name,
         ids=row_ids(table.index),
-        feature_names=tuple(map(str, table.columns)),
-        columns=feature_matrix(table, name).T,
+        feature_names=names,
+        columns=matrix.values.T,
         policy=policy,
         budget=budget or Budget(policy),
         store=store or MemoryStore(),
+        categories=matrix.categories,
+        monotone=monotone_signs(monotone, names, matrix.categories, name),
     )
 
 
@@ -123,16 +138,27 @@ class FeatureParty(Party):
     name : str
         Letters, digits, '.', '_' and '-'.
     table : DataFrame
-        Its columns, indexed by row id. Numbers; empty cells are missing values.
+        Its columns, indexed by row id: numbers, text, pandas' "category". Empty cells are missing
+        values. Columns of text and of "category" are categories.
     policy : Policy, optional
         Limits that it enforces. They count in this process; a copy in another one (as
         `GridSearchCV` makes with ``n_jobs``) counts for itself.
+    categorical : sequence of str, optional
+        Columns of integers or booleans to take as categories too.
+    monotone : mapping of column name to sign, optional
+        What the party declares of its columns: predictions must not fall (1) or not rise (-1) as
+        the column grows. The label party is told the sign, not the name.
     insecure_test_keys : bool
         Accept keys that are too short. For tests.
 
+    Raises
+    ------
+    secureboost.errors.DataError
+        See `feature_table`.
+
     Examples
     --------
-    >>> bureau = FeatureParty("bureau", bureau_table)
+    >>> bureau = FeatureParty("bureau", bureau_table, monotone={"income": -1})
     >>> model.fit(lender, defaulted, parties=[bureau])
     """
 
@@ -142,11 +168,26 @@ class FeatureParty(Party):
         table: pd.DataFrame,
         *,
         policy: Policy | None = None,
+        categorical: Sequence[str] | None = None,
+        monotone: Mapping[str, int] | None = None,
         insecure_test_keys: bool = False,
     ) -> None:
         self.store = MemoryStore()
-        self._table = feature_table(name, table, policy=policy, store=self.store)
-        self._arguments = (name, table, policy, insecure_test_keys)
+        self._table = feature_table(
+            name,
+            table,
+            policy=policy,
+            store=self.store,
+            categorical=categorical,
+            monotone=monotone,
+        )
+        options = {
+            "policy": policy,
+            "categorical": categorical,
+            "monotone": monotone,
+            "insecure_test_keys": insecure_test_keys,
+        }
+        self._arguments = (name, table, options)
         self._insecure_test_keys = insecure_test_keys
         self.name = name
         self.index = table.index
@@ -167,6 +208,29 @@ class FeatureParty(Party):
         """Its half of a model, or None."""
         return self.store.load(model_id)
 
+    def release(
+        self,
+        model_id: str,
+        *,
+        purpose: str,
+        released_to: str = LABEL_PARTY,
+        tls: TLS | None = None,
+    ) -> Release:
+        """Agree that a model is taken out; see `consent.release_half` for what that reveals.
+
+        Parameters
+        ----------
+        model_id : str
+            ``model.label_half_.model_id``.
+        purpose : str
+            What the half may be used for.
+        released_to : str
+            Name of the label party.
+        tls : TLS, optional
+            Signs the consent.
+        """
+        return release_half(self.store, model_id, purpose=purpose, released_to=released_to, tls=tls)
+
     def connect(self, trainer: Trainer) -> Peer:
         """Open a session in this process; frames cross as bytes all the same."""
         codec = trainer.codec()
@@ -184,13 +248,9 @@ class FeatureParty(Party):
 
 
 def _rebuild(
-    name: str,
-    table: pd.DataFrame,
-    policy: Policy | None,
-    insecure_test_keys: bool,
-    halves: dict[str, PartyHalf],
+    name: str, table: pd.DataFrame, options: dict[str, Any], halves: dict[str, PartyHalf]
 ) -> FeatureParty:
-    party = FeatureParty(name, table, policy=policy, insecure_test_keys=insecure_test_keys)
+    party = FeatureParty(name, table, **options)
     party.store.halves.update(halves)
     return party
 

@@ -4,25 +4,32 @@ It shows aggregates of the label party's rows (ROC curves, score distributions),
 the label party like the model does.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from numpy.typing import ArrayLike, NDArray
-from sklearn.metrics import roc_curve
+from sklearn.metrics import roc_auc_score
 
 from secureboost._version import __version__
-from secureboost.charts import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, Chart, line_chart
+from secureboost.charts import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, Chart
 from secureboost.errors import DataError
-from secureboost.metrics import evaluate
+from secureboost.figures import (
+    MAX_LINES,
+    class_chart,
+    number_charts,
+    roc_chart,
+    score_charts,
+    training_chart,
+)
+from secureboost.objectives import Objective, make_objective
+from secureboost.quality import HEADINGS, measure
 from secureboost.units import format_bytes, format_seconds
 
-MAX_MODELS = 4
-_CURVE_POINTS = 200
-_SCORE_BINS = 25
+MAX_MODELS = MAX_LINES
 
 
 @dataclass(frozen=True, repr=False)
@@ -33,8 +40,8 @@ class ModelResult:
     ----------
     name : str
         ``"lender alone"``.
-    scores : array of shape (n_rows,)
-        Probabilities of class 1.
+    scores : array of shape (n_rows,) or (n_rows, n_classes)
+        Probabilities of class 1 or of all classes, or predicted numbers.
     seconds : float, optional
         Wall time of the training.
     bytes_sent, bytes_received : int, optional
@@ -56,7 +63,7 @@ class Report:
     ----------
     title : str
     labels : array of shape (n_rows,)
-        Labels of the test rows, 0 or 1.
+        Labels of the test rows: 0 or 1, numbers of classes, or numbers.
     models : sequence of ModelResult
         One to four, in the order of the table; score distributions are drawn for `main_model`.
     main_model : int
@@ -65,10 +72,14 @@ class Report:
         Settings and circumstances: ``("key", "2048 bits")``.
     verdict : str
         A sentence under the table: whether federated equals pooled.
-    curve_name : str
-        What `curve` measures, ``"AUC on test rows"``.
-    curve : sequence of float
-        The metric after each tree; drawn from four trees on.
+    objective : Objective
+        What was learnt; decides which numbers and charts are shown. Two classes by default.
+    classes : sequence of str
+        Names of the classes, where there are several.
+    curves : mapping of str to mapping of str to sequence of float
+        By metric and fold the value after each round; drawn from four rounds on.
+    rounds_kept : int, optional
+        How many rounds the model has, where early stopping dropped some.
     times : sequence of (str, float)
         Seconds by kind of work.
     learned : sequence of (str, sequence of str)
@@ -81,8 +92,10 @@ class Report:
     main_model: int = 0
     facts: Sequence[tuple[str, str]] = ()
     verdict: str = ""
-    curve_name: str = ""
-    curve: Sequence[float] = ()
+    objective: Objective = field(default_factory=lambda: make_objective("binary:logistic"))
+    classes: Sequence[str] = ()
+    curves: Mapping[str, Mapping[str, Sequence[float]]] = field(default_factory=dict)
+    rounds_kept: int | None = None
     times: Sequence[tuple[str, float]] = ()
     learned: Sequence[tuple[str, Sequence[str]]] = ()
 
@@ -93,31 +106,36 @@ def render_report(report: Report) -> str:
     Raises
     ------
     DataError
-        If there are no models or more than four, `main_model` is none of them, the curve is not
-        finite, or scores and labels do not suit `metrics.evaluate`.
+        If there are no models or more than four, `main_model` is none of them, a curve is not
+        finite, or scores and labels do not suit `quality.measure`.
     """
     if not 1 <= len(report.models) <= MAX_MODELS:
         raise DataError(f"a report shows 1 to {MAX_MODELS} models, not {len(report.models)}")
     if not 0 <= report.main_model < len(report.models):
         raise DataError(f"main_model={report.main_model} is none of {len(report.models)} models")
-    if not np.isfinite(report.curve).all():
-        raise DataError("the training curve has a value that is infinite or missing")
-    labels = np.asarray(report.labels)
-    metrics = [evaluate(labels, model.scores) for model in report.models]
-    main = report.models[report.main_model]
-    charts = [_roc_chart(labels, report.models), *_score_charts(labels, main)]
-    if len(report.curve) > 3:
-        charts.append(_training_chart(report))
+    curves = [values for by_fold in report.curves.values() for values in by_fold.values()]
+    if not all(np.isfinite(values).all() for values in curves):
+        raise DataError("a training curve has a value that is infinite or missing")
+    labels = np.asarray(report.labels, dtype=np.float64)
+    found = [
+        measure(report.objective, labels, np.asarray(model.scores, dtype=np.float64))
+        for model in report.models
+    ]
+    names = list(dict.fromkeys(name for quality in found for name in quality.values))
     page = Environment(
         loader=PackageLoader("secureboost"), autoescape=True, undefined=StrictUndefined
     )
     page.filters.update(bytes=format_bytes, seconds=format_seconds)
     return page.get_template("report.html").render(
         report=report,
-        rows=list(zip(report.models, metrics, strict=True)),
-        n_rows=len(labels),
-        default_rate=float(labels.mean()),
-        charts=charts,
+        heads=[HEADINGS.get(name, name) for name in names],
+        rows=[
+            (model, [quality.values.get(name) for name in names])
+            for model, quality in zip(report.models, found, strict=True)
+        ],
+        scored=_describe_rows(report, labels),
+        by_class=_class_rows(report, labels),
+        charts=_charts(report, labels),
         total_seconds=sum(seconds for _, seconds in report.times),
         size=(WIDTH, HEIGHT),
         plot=(LEFT, TOP, WIDTH - RIGHT, HEIGHT - BOTTOM),
@@ -132,74 +150,57 @@ def write_report(report: Report, path: str | Path) -> None:
     Path(path).write_text(html, encoding="utf-8")
 
 
-def _roc_chart(labels: NDArray[np.int64], models: Sequence[ModelResult]) -> Chart:
-    curves = []
-    for model in models:
-        false_rate, true_rate, _ = roc_curve(labels, np.asarray(model.scores))
-        shown = _thinned(len(false_rate))
-        curves.append((model.name, false_rate[shown], true_rate[shown]))
-    return line_chart(
-        "ROC",
-        "false positive rate",
-        "true positive rate",
-        curves,
-        x_range=(0, 1),
-        y_range=(0, 1),
-        guide=((0, 1), (0, 1)),
+def _describe_rows(report: Report, labels: NDArray[np.float64]) -> str:
+    """Say how many rows were scored, and what they are like."""
+    like = {
+        "binary": f"{100 * labels.mean():.1f} % of class 1",
+        "multiclass": f"{len(report.classes)} classes",
+        "regression": f"{labels.mean():.4g} on average",
+    }
+    return f"{len(labels):,} test rows, {like[report.objective.task]}"
+
+
+def _charts(report: Report, labels: NDArray[np.float64]) -> list[Chart]:
+    """Charts of predictions, then of training."""
+    main = report.models[report.main_model]
+    scores = np.asarray(main.scores, dtype=np.float64)
+    charts: list[Chart]
+    if report.objective.task == "binary":
+        positive = labels == 1
+        curves = [(model.name, positive, np.asarray(model.scores)) for model in report.models]
+        charts = [roc_chart(curves), *score_charts(labels, scores, main.name)]
+    elif report.objective.task == "multiclass":
+        charts = [class_chart(labels, scores, report.classes, main.name)]
+    else:
+        charts = [*number_charts(labels, scores, main.name)]
+    drawn = (
+        training_chart(name, folds, report.rounds_kept) for name, folds in report.curves.items()
     )
+    return charts + [chart for chart in drawn if chart is not None]
 
 
-def _score_charts(labels: NDArray[np.int64], model: ModelResult) -> tuple[Chart, Chart]:
-    """Both classes' scores: the distributions, and the cumulative ones with the widest gap."""
-    scores = np.asarray(model.scores, dtype=np.float64)
-    highest = max(float(scores.max()), 1e-6)
-    edges = np.linspace(0.0, highest, _SCORE_BINS + 1)
-    cuts = np.unique(scores)
-    shares, cumulated, gaps = [], [], []
-    for name, chosen in (("class 0", labels == 0), ("class 1", labels == 1)):
-        share = np.histogram(scores[chosen], edges)[0] / chosen.sum()
-        shares.append((name, np.repeat(edges, 2)[1:-1], np.repeat(share, 2)))
-        below = np.searchsorted(np.sort(scores[chosen]), cuts, side="right") / chosen.sum()
-        shown = _thinned(len(cuts))
-        cumulated.append((name, cuts[shown], below[shown]))
-        gaps.append(below)
-    widest = int(np.argmax(np.abs(gaps[0] - gaps[1])))
-    tallest = max(float(y.max()) for _, _, y in shares)
-    distribution = line_chart(
-        f"Scores: {model.name}",
-        "probability of class 1",
-        "share of the class",
-        shares,
-        x_range=(0, highest),
-        y_range=(0, tallest * 1.05),
-    )
-    gap = line_chart(
-        f"Kolmogorov-Smirnov: {model.name}",
-        "probability of class 1",
-        "share of the class with this score or less",
-        cumulated,
-        x_range=(0, highest),
-        y_range=(0, 1),
-        guide=((cuts[widest], cuts[widest]), (gaps[0][widest], gaps[1][widest])),
-        note=f"The widest gap, {abs(gaps[0][widest] - gaps[1][widest]):.4f}, is at a score of "
-        f"{cuts[widest]:.3f}.",
-    )
-    return distribution, gap
+def _class_rows(
+    report: Report, labels: NDArray[np.float64]
+) -> list[tuple[str, int, float | None, float | None, float | None]]:
+    """Of each class its name and rows; precision, recall and AUC of the main model.
 
-
-def _training_chart(report: Report) -> Chart:
-    values = np.asarray(report.curve, dtype=np.float64)
-    margin = max(0.08 * float(np.ptp(values)), 1e-3)
-    return line_chart(
-        "Training",
-        "trees",
-        report.curve_name,
-        [(report.curve_name, np.arange(1.0, len(values) + 1), values)],
-        x_range=(1, len(values)),
-        y_range=(float(values.min()) - margin, float(values.max()) + margin),
-    )
-
-
-def _thinned(count: int) -> NDArray[np.int64]:
-    """Positions of at most `_CURVE_POINTS` of `count` points, both ends among them."""
-    return np.unique(np.linspace(0, count - 1, min(count, _CURVE_POINTS)).astype(np.int64))
+    Empty unless there are several classes; None where a number is not defined.
+    """
+    if report.objective.task != "multiclass":
+        return []
+    scores = np.asarray(report.models[report.main_model].scores, dtype=np.float64)
+    chosen = scores.argmax(axis=1)
+    rows: list[tuple[str, int, float | None, float | None, float | None]] = []
+    for k, name in enumerate(report.classes):
+        actual, predicted = labels == k, chosen == k
+        hits, both = int((actual & predicted).sum()), 0 < actual.sum() < len(labels)
+        rows.append(
+            (
+                name,
+                int(actual.sum()),
+                hits / int(predicted.sum()) if predicted.any() else None,
+                hits / int(actual.sum()) if actual.any() else None,
+                float(roc_auc_score(actual, scores[:, k])) if both else None,
+            )
+        )
+    return rows

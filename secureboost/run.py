@@ -1,23 +1,10 @@
-"""A training run from checked tables to a folder: what `train`, `simulate` and `demo` share.
+"""A training run from checked tables to a result: what `train`, `simulate` and `demo` share."""
 
-::
-
-    out/model/label.json      the label party's half
-    out/model/<party>.json    halves of parties on this machine
-    out/metrics.json          AUC, KS, Gini, log-loss, Brier by fold
-    out/scores.csv            id, fold, score
-    out/report.html           the same to look at
-    out/log.jsonl             what happened when
-
-A run that fails leaves a log and nothing else; one whose scoring fails leaves the model as well,
-for `secureboost predict`.
-"""
-
-import dataclasses
-import os
+import contextlib
+import re
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,104 +16,46 @@ from numpy.typing import NDArray
 from crypto.modulus import check_key_bits
 from crypto.scheme import PrivateKey
 from crypto.schemes import get_scheme
-from secureboost.api import SecureBoostClassifier
-from secureboost.data import stratified_holdout
-from secureboost.errors import ConfigError
-from secureboost.files import write_atomically
+from parties.errors import PartyError
+from secureboost.api import SecureBoostClassifier, SecureBoostRegressor
+from secureboost.errors import ConfigError, ModelError
+from secureboost.estimator import LABEL_FILE, Federation, SecureBoostModel
+from secureboost.gbdt.checkpoint import Recovery, load_checkpoint
+from secureboost.gbdt.constraints import check_names as check_constraints
 from secureboost.gbdt.label import booster_params
-from secureboost.metrics import Metrics, auc, evaluate
-from secureboost.objectives import OBJECTIVES
+from secureboost.gbdt.model import LabelHalf, load_half
+from secureboost.gbdt.monitor import History
+from secureboost.outcome import RunData, RunResult
 from secureboost.party import Party
-from secureboost.planning.compare import Compared
-from secureboost.report import Report, write_report
+from secureboost.progress import TrainingProgress
+from secureboost.quality import measure, watched_metrics
+from secureboost.run_folder import MODEL_FOLDER, save_model
 from secureboost.settings import check_names
+from secureboost.targets import task_of
 
-LOG_FILE, MODEL_FOLDER = "log.jsonl", "model"
-_OF_A_MODEL = ("metrics.json", "scores.csv", "report.html", f"{MODEL_FOLDER}/*.json")
+OnRound = Callable[[int, History], bool | None]
+"""Called after each round with its number and the history by fold and metric."""
 
-Progress = Callable[[int, str], None]
-"""Called with the number of finished trees and the current metric as text."""
-
-
-@dataclass(frozen=True, repr=False)
-class RunData:
-    """The label party's side of a run.
-
-    Attributes
-    ----------
-    X : DataFrame
-        Own features, indexed by id.
-    y : array of shape (n_rows,), uint8
-        1 for the class to predict.
-    test_size : float
-        Share of rows held out; 0 trains on all.
-    seed : int
-        Of the hold-out.
-    """
-
-    X: pd.DataFrame
-    y: NDArray[np.uint8]
-    test_size: float = 0.0
-    seed: int = 0
-
-    def folds(self) -> dict[str, NDArray[np.int64]]:
-        """Row positions of ``train`` and, unless `test_size` is 0, ``test``.
-
-        Raises
-        ------
-        ConfigError, DataError
-            See `data.stratified_holdout`.
-        """
-        if self.test_size == 0:
-            return {"train": np.arange(len(self.y))}
-        train, test = stratified_holdout(self.y, self.test_size, self.seed)
-        return {"train": train, "test": test}
-
-
-@dataclass(frozen=True, repr=False)
-class RunResult:
-    """What a run gave.
-
-    Attributes
-    ----------
-    model : SecureBoostClassifier
-    folds : dict of str to array
-        Row positions.
-    scores : array of shape (n_rows,)
-        Probability of class 1, for all rows.
-    metrics : dict of str to Metrics
-        By fold.
-    seconds : dict of str to float
-        Wall time of ``train`` and ``predict``.
-    curve : tuple of float
-        AUC on the training rows after each tree.
-    bytes_sent, bytes_received : int
-        Of the label party, in training.
-    """
-
-    model: SecureBoostClassifier
-    folds: dict[str, NDArray[np.int64]]
-    scores: NDArray[np.float64]
-    metrics: dict[str, Metrics]
-    seconds: dict[str, float]
-    curve: tuple[float, ...]
-    bytes_sent: int
-    bytes_received: int
-
-    @property
-    def quality(self) -> Metrics:
-        """Metrics of the held-out rows, or of the training rows where none were held out."""
-        return self.metrics.get("test", self.metrics["train"])
+_CODE = ("callbacks",)  # what only a program can give
+_FORMS: dict[str, Any] = {
+    "monotone_constraints": dict[str, int] | list[int] | None,
+    "interaction_constraints": list[list[str]] | None,
+    "class_weight": dict[str | int, float] | str | None,
+    "categorical_features": list[str] | None,
+}
 
 
 def make_model(
-    parameters: dict[str, Any], path: str = "model", *, more_names: Sequence[str] = ()
-) -> SecureBoostClassifier:
+    parameters: Mapping[str, Any], path: str = "model", *, more_names: Sequence[str] = ()
+) -> SecureBoostModel:
     """Make an estimator from named settings and check them, before hours are spent.
+
+    A regressor where the objective is one. Where `eval_metric` is not given, it is
+    `quality.watched_metrics`.
 
     Parameters
     ----------
-    parameters : dict
+    parameters : mapping
     path : str
         Where the settings stand, for messages.
     more_names : sequence of str
@@ -138,9 +67,16 @@ def make_model(
         If a name is unknown (the nearest is named) or a value out of its limits.
     crypto.errors.SchemeUnavailableError, crypto.errors.KeySizeError
     """
-    known = SecureBoostClassifier().get_params()
+    known = [name for name in SecureBoostClassifier().get_params() if name not in _CODE]
     check_names(parameters, [*known, *more_names], path)
-    model = SecureBoostClassifier(**parameters)
+    try:
+        task = task_of(parameters.get("objective"))
+    except ValueError as error:
+        raise ConfigError(str(error), path) from error
+    kind = SecureBoostRegressor if task == "regression" else SecureBoostClassifier
+    model: SecureBoostModel = kind(**parameters)
+    if isinstance(model.class_weight, Mapping):
+        model.class_weight = {_class(name): weight for name, weight in model.class_weight.items()}
     get_scheme(str(model.scheme))
     for name, allowed in (("n_jobs", (int, type(None))), ("key_bits", (int,))):
         value = getattr(model, name)
@@ -149,161 +85,202 @@ def make_model(
     if model.scheme != "plain":
         check_key_bits(model.key_bits)
     try:
-        model._check_importance_type()
-        base_score = booster_params(model.get_params()).base_score
-        if base_score is not None:
-            OBJECTIVES["binary:logistic"]().raw_score(base_score)
+        _check_parameters(model)
+    except ConfigError:
+        raise
     except ValueError as error:
         raise ConfigError(str(error), path) from error
     return model
 
 
-def prepare_folder(out: Path, *, force: bool) -> Path:
-    """Make the folder of a run, before any work.
+def _check_parameters(model: SecureBoostModel) -> None:
+    """Check what can be checked without data, and choose what is watched."""
+    model._check_importance_type()
+    parameters = model.get_params()
+    booster_params({**parameters, "max_delta_step": model.max_delta_step or 0.0})
+    objective = model._make_objective(2)  # softprob: of more classes the same holds
+    if model.base_score is not None:
+        objective.raw_score(model.base_score)
+    if model.eval_metric is None:
+        model.set_params(eval_metric=watched_metrics(objective))
+    model._metrics(objective)
+    for name, kind in _FORMS.items():
+        value = getattr(model, name)
+        try:
+            msgspec.convert(value, kind)
+        except msgspec.ValidationError as error:
+            reason = str(error).replace("`", "'")
+            raise ValueError(f"{name}={value!r} cannot be used: {reason}") from error
+    rounds = model.early_stopping_rounds
+    if rounds is not None and (isinstance(rounds, bool) or not isinstance(rounds, int)):
+        raise ValueError(f"early_stopping_rounds={rounds!r} is not a whole number")
+    if rounds is not None and rounds < 1:
+        raise ValueError(f"early_stopping_rounds={rounds} must be at least 1")
+
+
+def _class(name: str) -> str | int:
+    """A class as a label column has it; TOML has text for keys only."""
+    return int(name) if re.fullmatch(r"-?\d+", name) else name
+
+
+def load_model(folder: Path) -> SecureBoostModel:
+    """Read a saved model, of classes or of numbers.
 
     Raises
     ------
-    ConfigError
-        If it is a file, cannot be made or written into, or holds something (other than the log of
-        a run that failed) and `force` is not given.
+    secureboost.errors.ModelError
+        If a half is damaged or absent.
     """
-    if out.exists() and not out.is_dir():
-        raise ConfigError(f"{out} is a file; a run needs a folder", "out")
-    try:
-        held = [path for path in out.iterdir() if path.name != LOG_FILE] if out.is_dir() else []
-        if held and not force:
-            raise ConfigError(
-                f"{out} is not empty; name another folder, or --force to write into this one",
-                "out",
-            )
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ConfigError(f"{out} cannot be made: {error.strerror}", "out") from error
-    if not os.access(out, os.W_OK | os.X_OK):
-        raise ConfigError(f"{out} cannot be written into; change its permissions", "out")
-    return out
+    half = load_half(folder / LABEL_FILE, LabelHalf)
+    kind = SecureBoostClassifier if half.classes else SecureBoostRegressor
+    model: SecureBoostModel = kind.load(folder)
+    return model
 
 
 def run(
     data: RunData,
     parties: Sequence[Party],
-    model: SecureBoostClassifier,
+    model: SecureBoostModel,
     *,
     out: Path | None = None,
-    progress: Progress | None = None,
+    on_round: OnRound | None = None,
+    progress: TrainingProgress | None = None,
     make_key: Callable[[], PrivateKey] | None = None,
+    recovery: Recovery | None = None,
 ) -> RunResult:
     """Train on the training rows and score all rows.
+
+    The other rows ride along, so the metrics of all folds are known after each round.
 
     Parameters
     ----------
     data : RunData
     parties : sequence of Party
-    model : SecureBoostClassifier
+    model : SecureBoostModel
         Not fitted.
     out : Path, optional
         Folder of the run; the model is saved there as soon as it is trained.
-    progress : callable, optional
+    on_round : callable, optional
+    progress : TrainingProgress, optional
+        Shown while training.
     make_key : callable, optional
         Gives the private key; by default a fresh one is made.
+    recovery : Recovery, optional
+        Where checkpoints go, and whether a run is gone on with.
+
+    Raises
+    ------
+    ConfigError
+        If a constraint names what is no column.
+    parties.errors.PartyError
+        If a party refuses or fails; a note says how to go on where a checkpoint was written.
     """
-    folds = data.folds()
-    rows = folds["train"]
-    labels = data.y[rows]
-    curve: list[float] = []
+    names = list(data.folds)
+    check_constrained(model, data, parties)
+    first_round = _rounds_so_far(recovery)
 
-    def on_tree(tree: int, _nodes: object, raw: NDArray[np.float64]) -> None:
-        curve.append(auc(labels, 1 / (1 + np.exp(-raw))))
+    def watch(number: int, history: History) -> bool | None:
+        by_name = by_fold(history, names)
         if progress is not None:
-            progress(tree + 1, f"training AUC {curve[-1]:.4f}")
+            progress.update(number + 1, by_name)
+        return None if on_round is None else on_round(number, by_name)
 
+    if progress is not None:
+        progress.start_at(first_round)
     started = time.perf_counter()
-    model._fit(data.X.iloc[rows], labels, parties=parties, on_tree=on_tree, make_key=make_key)
+    rows = data.folds["train"]
+    own = {name: data.X.iloc[part] for name, part in data.folds.items()}
+    try:
+        with progress or contextlib.nullcontext():
+            model._fit(
+                own["train"],
+                data.y[rows],
+                Federation(make_key=make_key, on_round=watch),
+                parties=parties,
+                eval_set=[(own[name], data.y[part]) for name, part in data.folds.items()],
+                recovery=recovery,
+            )
+    except (PartyError, OSError, KeyboardInterrupt) as error:
+        _say_how_to_go_on(error, recovery, model)
+        raise
     if out is not None:
         save_model(out, model)
     trained = time.perf_counter()
     try:
-        scores = model.predict_proba(data.X)[:, 1]
-    except Exception as error:
+        scores = predictions(model, data.X)
+    except BaseException as error:
         if out is not None:
+            resumable = recovery is not None and recovery.path is not None
             error.add_note(
                 f"This was the scoring. The model is trained and lies in {out / MODEL_FOLDER}; "
-                "`secureboost predict` scores with it."
+                f"`secureboost predict` scores with it{', or go on by --resume' * resumable}."
             )
         raise
     seconds = {"train": trained - started, "predict": time.perf_counter() - trained}
     traffic = [t for by_request in model.traffic_.values() for t in by_request.values()]
+    targets = data.targets
     return RunResult(
         model=model,
-        folds=folds,
         scores=scores,
-        metrics={name: evaluate(data.y[fold], scores[fold]) for name, fold in folds.items()},
+        metrics={
+            name: measure(data.objective, targets[part], scores[part])
+            for name, part in data.folds.items()
+        },
         seconds=seconds,
-        curve=tuple(curve),
+        history=by_fold(model.evals_result_, names),
+        first_round=first_round,
         bytes_sent=sum(t.bytes_sent for t in traffic),
         bytes_received=sum(t.bytes_received for t in traffic),
     )
 
 
-def save_model(out: Path, model: SecureBoostClassifier) -> None:
-    """Save the model; what an earlier run left of another one goes away."""
-    for pattern in _OF_A_MODEL:
-        for old in out.glob(pattern):
-            old.unlink()
-    model.save(out / MODEL_FOLDER)
+def predictions(
+    model: SecureBoostModel, X: pd.DataFrame, *, parties: Sequence[Party] | None = None
+) -> NDArray[np.float64]:
+    """Scores as a run writes them: probabilities of class 1, of all classes, or numbers."""
+    if isinstance(model, SecureBoostRegressor):
+        return np.asarray(model.predict(X, parties=parties))
+    probabilities: NDArray[np.float64] = model.predict_proba(X, parties=parties)
+    return probabilities if model.label_half_.objective == "multi:softprob" else probabilities[:, 1]
 
 
-def write_run(
-    out: Path,
-    data: RunData,
-    result: RunResult,
-    report: Report,
-    *,
-    planned: Sequence[Compared] = (),
-) -> None:
-    """Write metrics, scores and report; the model is there since it was trained (`run`).
+def by_fold(history: History, folds: Sequence[str]) -> History:
+    """The history of evaluation sets under the names of the folds that they are."""
+    return dict(zip(folds, history.values(), strict=True))
 
-    Parameters
-    ----------
-    out : Path
-    data : RunData
-    result : RunResult
-    report : Report
-    planned : sequence of Compared
-        A plan beside the truth, where one was made.
+
+def check_constrained(model: SecureBoostModel, data: RunData, parties: Sequence[Party]) -> None:
+    """Check that constraints name columns and parties.
+
+    Raises
+    ------
+    ConfigError
     """
-    metrics = {
-        "folds": {name: dataclasses.asdict(metrics) for name, metrics in result.metrics.items()},
-        "seconds": result.seconds,
-        "bytes_sent": result.bytes_sent,
-        "bytes_received": result.bytes_received,
-        "model_id": result.model.label_half_.model_id,
-        "parties": [partner.name for partner in result.model.label_half_.partners],
-        "parameters": result.model.label_half_.parameters,
-        "times": {
-            party: {
-                "cpu_seconds": times.cpu_seconds,
-                "phases": {name: dataclasses.asdict(p) for name, p in times.phases.items()},
-            }
-            for party, times in result.model.times_.items()
-        },
-        "planned": [dataclasses.asdict(row) for row in planned],
-    }
-    write_atomically(out / "metrics.json", msgspec.json.format(msgspec.json.encode(metrics)))
-    fold_of_row = np.empty(len(data.y), dtype=object)
-    for name, rows in result.folds.items():
-        fold_of_row[rows] = name
-    write_scores(out / "scores.csv", data.X.index, fold_of_row, result.scores)
-    write_report(report, out / "report.html")
+    try:
+        check_constraints(
+            model.monotone_constraints,
+            model.interaction_constraints,
+            [str(name) for name in data.X.columns],
+            [party.name for party in parties],
+        )
+    except ValueError as error:
+        raise ConfigError(str(error), "model") from error
 
 
-def write_scores(
-    path: Path, ids: pd.Index, fold: NDArray[np.object_] | str, scores: NDArray[np.float64]
+def _rounds_so_far(recovery: Recovery | None) -> int:
+    if recovery is None or recovery.path is None or not recovery.resume:
+        return 0
+    return load_checkpoint(recovery.path).boosted.rounds
+
+
+def _say_how_to_go_on(
+    error: BaseException, recovery: Recovery | None, model: SecureBoostModel
 ) -> None:
-    """Write ``id, fold, score``; scores survive the round trip bit for bit."""
-    write_atomically(path, scores_text(ids, fold, scores).encode(), mode=0o600)
-
-
-def scores_text(ids: pd.Index, fold: NDArray[np.object_] | str, scores: NDArray[np.float64]) -> str:
-    """``id, fold, score`` as CSV."""
-    return pd.DataFrame({"id": ids, "fold": fold, "score": scores}).to_csv(index=False)
+    if recovery is None or recovery.path is None or not recovery.path.exists():
+        return
+    with contextlib.suppress(ModelError):
+        done = _rounds_so_far(replace(recovery, resume=True))
+        error.add_note(
+            f"{done} of {model.n_estimators} rounds are kept in {recovery.path}. To go on with "
+            "them, start again with --resume."
+        )

@@ -3,24 +3,29 @@
 from collections.abc import Sequence
 from typing import Any
 
-from secureboost.api import SecureBoostClassifier
+import numpy as np
+
 from secureboost.clock import COUNTED
 from secureboost.errors import ConfigError
+from secureboost.estimator import SecureBoostModel
 from secureboost.gbdt.partner import LABEL_PARTY
+from secureboost.outcome import RunData, RunResult
 from secureboost.planning import Link, Plan, Rates, Shape, predict
 from secureboost.planning.compare import Compared, compare
 from secureboost.report import ModelResult, Report
-from secureboost.run import RunData, RunResult
 from secureboost.units import format_seconds
 
 
 def make_report(title: str, data: RunData, result: RunResult, **more: Any) -> Report:
     """Make the report of a run with one model; `more` replaces or adds fields of `Report`."""
     half = result.model.label_half_
-    shown = result.folds.get("test", result.folds["train"])
-    fold = "held-out" if "test" in result.folds else "training"
+    shown = data.folds[result.shown_fold]
+    fold = "held-out" if result.shown_fold == "test" else "training"
+    n_rounds = result.rounds if half.best_iteration is None else half.best_iteration + 1
     fields: dict[str, Any] = {
-        "labels": data.y[shown],
+        "labels": data.targets[shown],
+        "objective": data.objective,
+        "classes": [str(name) for name in result.classes],
         "models": [
             ModelResult(
                 "federated" if half.partners else "label party alone",
@@ -33,19 +38,33 @@ def make_report(title: str, data: RunData, result: RunResult, **more: Any) -> Re
         "facts": [
             ("parties", ", ".join(["label party", *(p.name for p in half.partners)])),
             ("scored rows", f"{len(shown):,} {fold} of {len(data.y):,}"),
-            ("trees", f"{len(half.trees)}, depth at most {half.parameters['max_depth']}"),
+            ("trees", f"{len(half.trees):,} in {n_rounds:,} rounds"),
+            ("objective", half.objective),
             ("encryption", describe_encryption(result.model)),
             ("model", half.model_id),
         ],
         "times": report_times(result) if half.partners else (),
-        "curve_name": "AUC on training rows",
-        "curve": result.curve,
-        "learned": what_each_learned(result),
+        "curves": curves(result),
+        "rounds_kept": None if n_rounds == result.rounds else n_rounds,
+        "learned": what_each_learned(data, result),
     }
     return Report(title=title, **(fields | more))
 
 
-def describe_encryption(model: SecureBoostClassifier) -> str:
+def curves(result: RunResult) -> dict[str, dict[str, list[float]]]:
+    """The history by metric and fold, without metrics that were infinite in some round."""
+    by_metric: dict[str, dict[str, list[float]]] = {}
+    for fold, by_name in result.history.items():
+        for name, values in by_name.items():
+            by_metric.setdefault(name, {})[fold] = values
+    return {
+        name: folds
+        for name, folds in by_metric.items()
+        if all(np.isfinite(values).all() for values in folds.values())
+    }
+
+
+def describe_encryption(model: SecureBoostModel) -> str:
     """Say in a few words what protected the gradients."""
     if not model.label_half_.partners:
         return "none needed: one party"
@@ -54,12 +73,12 @@ def describe_encryption(model: SecureBoostClassifier) -> str:
     return f"{model.scheme.capitalize()}, {model.key_bits} bits"
 
 
-def what_each_learned(result: RunResult) -> list[tuple[str, list[str]]]:
+def what_each_learned(data: RunData, result: RunResult) -> list[tuple[str, list[str]]]:
     """List per party what the run told it; `SECURITY.md` says what follows from it."""
     half = result.model.label_half_
     if not half.partners:
         return []
-    n_rows, n_trees = len(result.folds["train"]), len(half.trees)
+    n_rows, n_trees = len(data.y), result.rounds * _trees_a_round(data, result)
     learned = [
         (
             "label party",
@@ -75,7 +94,8 @@ def what_each_learned(result: RunResult) -> list[tuple[str, list[str]]]:
         (
             partner.name,
             [
-                f"which of {n_rows:,} rows share a node, in {n_trees} trees",
+                f"which of {n_rows:,} rows share a node, in {n_trees:,} trees, and which of them "
+                "are not trained on",
                 f"which {partner.n_splits} of its cuts became splits",
                 "gradients and hessians under encryption only",
             ],
@@ -105,7 +125,7 @@ def busy_text(result: RunResult) -> str:
     return f"processor time in {format_seconds(wall)} of training: {', '.join(parts)}"
 
 
-def check_plannable(model: SecureBoostClassifier) -> None:
+def check_plannable(model: SecureBoostModel) -> None:
     """Refuse to plan what `secureboost.planning` knows nothing of.
 
     Raises
@@ -120,6 +140,13 @@ def check_plannable(model: SecureBoostClassifier) -> None:
             f"grow_policy={model.grow_policy!r}, max_leaves={model.max_leaves}, max_depth="
             f"{model.max_depth}: only trees that grow level by level to a depth are planned"
         )
+    elif model.sampling_method != "uniform":
+        problem = f"sampling_method={model.sampling_method!r}: only 'uniform' is planned"
+    elif model.label_party_trees or model.max_shared_purity != 1.0:
+        problem = (
+            f"label_party_trees={model.label_party_trees}, max_shared_purity="
+            f"{model.max_shared_purity}: only trees that all parties share are planned"
+        )
     if problem:
         raise ConfigError(f"{problem}; leave it out", "--plan")
 
@@ -131,23 +158,26 @@ def plan_of_run(data: RunData, result: RunResult, rates: Rates, link: Link) -> P
     ----------
     data : RunData
     result : RunResult
-        Its parameters count, and the bins that the partners named.
+        Its parameters count, the rounds that were trained, and the bins that the partners named.
     rates : Rates
         Measured before the run.
     link : Link
     """
-    model = result.model
+    model, n_training = result.model, len(data.folds["train"])
+    trees_a_round = _trees_a_round(data, result)
     shape = Shape(
-        rows=len(result.folds["train"]),
+        rows=n_training,
         own_columns=data.X.shape[1],
         partner_bins=tuple(model.partner_bins_.values()),
         bins=model.max_bin,
         depth=model.max_depth,
-        trees=model.n_estimators,
+        trees=(result.rounds - result.first_round) * trees_a_round,
         key_bits=model.key_bits,
         min_child_samples=model.min_child_samples,
         subsample=model.subsample,
         colsample_bytree=model.colsample_bytree,
+        eval_rows=len(data.y) - n_training,
+        outputs=data.objective.n_outputs // trees_a_round,
     )
     return predict(shape, rates, link)
 
@@ -161,6 +191,12 @@ def plan_and_truth(plan: Plan, result: RunResult) -> list[Compared]:
         result.bytes_sent,
         result.bytes_received,
     )
+
+
+def _trees_a_round(data: RunData, result: RunResult) -> int:
+    """One for each output, unless a tree has them all."""
+    together = result.model.multi_strategy == "multi_output_tree"
+    return 1 if together else data.objective.n_outputs
 
 
 def report_times(result: RunResult) -> Sequence[tuple[str, float]]:

@@ -10,6 +10,9 @@ from hypothesis import settings
 settings.register_profile("secureboost", deadline=None)
 settings.load_profile("secureboost")
 
+# Runs of tests are not recorded in the folder where tests are started.
+os.environ["SECUREBOOST_RUNS"] = "off"
+
 DATA = Path(__file__).parent.parent.parent / "shared" / "data"
 
 

@@ -28,6 +28,8 @@ TALKERS = {
     f"secureboost.gbdt.{name}"
     for name in (
         *("protocol", "feature", "feature_tree", "feature_table", "feature_sums"),
+        *("feature_bins", "feature_routes", "feature_splits", "feature_start", "feature_training"),
+        *("agreement", "checkpoint", "constraints"),
         *("label", "remote", "partner", "scoring"),
     )
 }

@@ -45,8 +45,9 @@ def shell_lines() -> list[str]:
 
 
 def command_lines() -> list[list[str]]:
-    """Every `secureboost` command among them."""
-    return [line.split() for line in shell_lines() if line.startswith("secureboost ")]
+    """Every `secureboost` command of the README, in its blocks and in its text."""
+    lines = shell_lines() + re.findall(r"`(secureboost [^`]*)`", prose(README))
+    return [line.split() for line in lines if re.match("secureboost [a-z]", line)]
 
 
 def prose(path: Path) -> str:
@@ -107,13 +108,14 @@ def test_architecture_names_every_module():
 
 
 def test_every_command_exists_and_its_options_too():
-    assert len(command_lines()) > 8
+    assert len(command_lines()) > 20
     for line in command_lines():
-        assert line[1] in COMMANDS, line
-        options = {name for param in COMMANDS[line[1]].params for name in param.opts}
-        assert {word for word in line if word.startswith("--")} <= options, line
-    listed = re.findall(r"`secureboost ([a-z]+)", prose(README))
-    assert set(listed) <= set(COMMANDS)
+        command, words = COMMANDS.get(line[1]), line[2:]
+        if hasattr(command, "commands") and words:
+            command = command.commands.get(words[0])
+        assert command is not None, line
+        options = {name for param in command.params for name in param.opts}
+        assert {word for word in words if word.startswith("--")} <= options, line
 
 
 def test_exit_codes():
@@ -151,6 +153,7 @@ def test_python_blocks_run(tmp_path):
         ("2_000", "500"),
         ("1_600", "400"),
         ('"n_estimators": 5', '"n_estimators": 2'),
+        ("n_estimators=20", "n_estimators=3"),
     ):
         assert large in program
         program = program.replace(large, small)
@@ -159,6 +162,8 @@ def test_python_blocks_run(tmp_path):
     )
     assert run.returncode == 0, run.stderr
     assert {path.name for path in (tmp_path / "model").iterdir()} == {"label.json", "bureau.json"}
+    assert (tmp_path / "scorecard.checkpoint").exists()
+    assert (tmp_path / "scorecard.vectors.json").exists()
 
 
 def test_the_walk_through_is_the_script():
@@ -178,16 +183,18 @@ def test_files_on_one_machine(tmp_path):
     """The commands of `simulate` and what follows, on fewer rows."""
     lines = shell_lines()
     first = lines.index("python examples/two_companies/make_tables.py runs/tables")
-    make, simulate, predict = lines[first : first + 3]
+    make, simulate, *behind = lines[first : first + 7]
     (tmp_path / "examples").symlink_to(ROOT / "examples")
-    for line in (f"{make} 300", f"{simulate} --set n_estimators=1", predict):
+    environment = ENVIRONMENT | {"SECUREBOOST_RUNS": "runs/runs.db"}
+    for line in (f"{make} 300", f"{simulate} --set n_estimators=1", *behind):
         run = subprocess.run(
-            line.split(), cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True
+            line.split(), cwd=tmp_path, env=environment, capture_output=True, text=True
         )
         assert run.returncode == 0, run.stderr
     run_folder = tmp_path / "runs" / "simulated"
     assert {path.name for path in (run_folder / "model").iterdir()} == {"label.json", "bureau.json"}
-    assert (run_folder / "applicants_scored.csv").exists()
+    scored = (run_folder / "applicants_scored.csv").read_text(encoding="utf-8")
+    assert (tmp_path / "runs" / "scored_from_file.csv").read_text(encoding="utf-8") == scored
 
 
 def test_the_walk_through_runs(tmp_path):

@@ -45,14 +45,21 @@ class FullKeyClassifier(SecureBoostClassifier):
 
 
 class Run:
-    """A real training at 2048 bits over three parties, and its plan."""
+    """A real training at 2048 bits over three parties, and its plan.
 
-    def __init__(self, min_child_samples: int) -> None:
+    With several `classes` a tree is for all of them, and some rows are only evaluated.
+    """
+
+    def __init__(self, min_child_samples: int, classes: int = 2) -> None:
         draws = np.random.default_rng(0)
         ids = [f"row{number}" for number in range(ROWS)]
         X = draws.standard_normal((ROWS, 7))
         X[:, 5] = draws.integers(0, 3, ROWS)
-        y = (X.sum(axis=1) + draws.logistic(size=ROWS) > 0).astype(int)
+        raw = X.sum(axis=1) + draws.logistic(size=ROWS)
+        y = np.digitize(raw, np.quantile(raw, np.linspace(0, 1, classes + 1)[1:-1]))
+        eval_rows = 0 if classes == 2 else 300
+        training = ROWS - eval_rows
+        own = pd.DataFrame(X[:, :3], ids)
         tables = {"one": pd.DataFrame(X[:, 3:6], ids), "two": pd.DataFrame(X[:, 6:], ids)}
         self.model = FullKeyClassifier(
             n_estimators=TREES,
@@ -60,19 +67,23 @@ class Run:
             max_bin=BINS,
             min_child_weight=0,
             min_child_samples=min_child_samples,
+            multi_strategy="multi_output_tree",
         ).fit(
-            pd.DataFrame(X[:, :3], ids),
-            y,
+            own[:training],
+            y[:training],
             parties=[FeatureParty(name, table) for name, table in tables.items()],
+            eval_set=[(own[training:], y[training:])] if eval_rows else None,
         )
         self.shape = Shape(
-            rows=ROWS,
+            rows=training,
             own_columns=3,
             partner_bins=tuple(self.model.partner_bins_.values()),
             bins=BINS,
             depth=DEPTH,
             trees=TREES,
             min_child_samples=min_child_samples,
+            eval_rows=eval_rows,
+            outputs=1 if classes == 2 else classes,
         )
         self.plan = predict(self.shape, make_rates(), ONE_PROCESS)
 
@@ -80,6 +91,11 @@ class Run:
 @pytest.fixture(scope="module")
 def real():
     return Run(min_child_samples=5)
+
+
+@pytest.fixture(scope="module", params=[2, 30], ids=["one output", "two parts of outputs"])
+def any_real(request, real):
+    return real if request.param == 2 else Run(min_child_samples=5, classes=request.param)
 
 
 def small(**changes):
@@ -91,9 +107,10 @@ def test_partners_bins_are_what_they_said(real):
     assert real.model.partner_bins_ == {"one": (8, 8, 3), "two": (8,)}
 
 
-def test_counts_of_a_real_run(real):
+def test_counts_of_a_real_run(any_real):
     """All nodes are split here, so what does not depend on how evenly is exact."""
-    measured = real.model.times_
+    real, measured = any_real, any_real.model.times_
+    assert real.shape.packing.parts == (1 if real.shape.outputs == 1 else 2)
     assert measured["label-party"].phases["split"].operations == TREES * 7
     planned = real.plan.label.phases
     for name in ("bin", "encrypt", "send", "wait", "decrypt", "split", "divide"):
@@ -102,13 +119,14 @@ def test_counts_of_a_real_run(real):
         for name in ("check", "pack", "rerandomise"):
             assert plan.phases[name].operations == measured[party].phases[name].operations, name
         # as far as the smaller siblings' rows are guessed: a half is the most they can be
-        least, most = ROWS, ROWS * (1 + (DEPTH - 1) / 2)
+        least, most = 1, 1 + (DEPTH - 1) / 2
         ratio = plan.phases["sum"].operations / measured[party].phases["sum"].operations
         assert least / most < ratio < most / least
 
 
-def test_bytes_of_a_real_run(real):
+def test_bytes_of_a_real_run(any_real):
     """Exact but for greetings, divisions, and integers in heads."""
+    real = any_real
     for party, planned in zip(("one", "two"), traffic(Counts(real.shape)), strict=True):
         measured = real.model.traffic_[party]
         for kind in ("Setup", "GradientBlock", "HistogramsOf", "Finish"):
@@ -126,14 +144,21 @@ def test_the_size_of_a_frame_is_what_the_codec_makes():
         tree=3, rows=np.arange(5, dtype=np.int32), ciphertexts=np.ones((5, 7), np.uint64)
     )
     setup = Setup(
+        model_id="0" * 32,
+        base="",
+        first_split=0,
         scheme="paillier",
         public_key=b"key",
         rows=np.arange(7, dtype=np.int32),
+        n_training=5,
         max_bin=8,
         min_child_samples=1,
+        min_group=1,
+        max_cat_to_onehot=4,
         n_trees=1,
         cell_bits=90,
         cells=20,
+        parts=1,
     )
     for message in (block, setup, Ack()):
         assert frame_bytes(message) == len(codec.encode(message))
@@ -200,6 +225,26 @@ def test_more_takes_longer(name, link):
         assert after.bytes_sent > before.bytes_sent
         assert sum(p.cpu_seconds for p in after.partners) > before.partners[0].cpu_seconds
     assert after.partners[0].memory_bytes >= before.partners[0].memory_bytes
+
+
+@pytest.mark.parametrize("changes", [{"outputs": 40}, {"eval_rows": 30_000}])
+def test_more_outputs_and_rows_that_ride_along_cost(changes):
+    before, after = (predict(small(**more), make_rates(), Link()) for more in ({}, changes))
+    assert after.wall_seconds > before.wall_seconds
+    assert after.bytes_sent > before.bytes_sent
+    assert after.label.memory_bytes > before.label.memory_bytes
+    assert after.partners[0].memory_bytes > before.partners[0].memory_bytes
+    if "eval_rows" in changes:  # these have no ciphertexts
+        sums = [plan.partners[0].phases["sum"] for plan in (before, after)]
+        assert sums[0] == sums[1]
+        assert after.label.phases["encrypt"] == before.label.phases["encrypt"]
+
+
+def test_outputs_that_share_a_ciphertext_cost_little():
+    one, ten = (Counts(small(outputs=n)) for n in (1, 10))
+    assert ten.shape.packing.parts == 1
+    assert ten.sums[0][0].additions == one.sums[0][0].additions
+    assert ten.sums[0][0].ciphertexts > 5 * one.sums[0][0].ciphertexts
 
 
 def test_more_bins_take_longer():
@@ -334,6 +379,8 @@ def test_made_up_ciphertexts_are_valid():
         ({"bins": 256}, "bins: 256 must be 2 to 255"),
         ({"trees": 0}, "trees: 0 must be 1 to 1000000"),
         ({"trees": True}, "trees: True is not a whole number"),
+        ({"outputs": 0}, "outputs: 0 must be 1 to 10000"),
+        ({"eval_rows": -1}, "eval_rows: -1 must be 0 to 2147483647"),
         ({"min_child_samples": 0}, "min_child_samples: 0 must be 1 to"),
         ({"subsample": 0}, "subsample: 0 must be above 0 and at most 1"),
         ({"colsample_bytree": "all"}, "colsample_bytree: 'all' is not a number"),

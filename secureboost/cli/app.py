@@ -30,8 +30,30 @@ app = typer.Typer(
 
 def command(function: Callable[P, R]) -> Callable[P, R]:
     """Register a command; its errors end it with a message and a code of `ExitCode`."""
+    return _register(app, function)
 
-    @app.command()
+
+def group(name: str, text: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Make ``secureboost <name> ...``; the result registers the commands below it.
+
+    Parameters
+    ----------
+    name : str
+    text : str
+        What ``--help`` says of it.
+    """
+    inner = typer.Typer(
+        help=text,
+        epilog=EXIT_CODES,
+        no_args_is_help=True,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.add_typer(inner, name=name)
+    return lambda function: _register(inner, function)
+
+
+def _register(commands: typer.Typer, function: Callable[P, R]) -> Callable[P, R]:
+    @commands.command(function.__name__.rstrip("_").replace("_", "-"))
     @functools.wraps(function)
     def run(*args: P.args, **kwargs: P.kwargs) -> R:
         try:

@@ -2,14 +2,21 @@
 
 from secureboost.cli import (  # noqa: F401 - importing registers
     cert,
+    cv,
     demo,
     doctor,
     evaluate,
+    export,
     keygen,
     messages,
+    model,
     plan,
     predict,
+    release,
+    runs,
+    score,
     serve,
     simulate,
     train,
+    tune,
 )

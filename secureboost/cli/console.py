@@ -6,7 +6,7 @@ instead. In a pipe there are no colours and no wrapping, and ``NO_COLOR`` is obe
 
 import io
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TextIO
 
 from rich import box
@@ -70,7 +70,11 @@ def _console(file: TextIO | None) -> Console:
 
 
 def result_table(
-    columns: Sequence[str], rows: Sequence[Sequence[object]], title: str | None = None
+    columns: Sequence[str],
+    rows: Sequence[Sequence[object]],
+    title: str | None = None,
+    *,
+    texts: Collection[str] = (),
 ) -> Table:
     """Make an aligned table; columns of numbers are set to the right.
 
@@ -82,14 +86,19 @@ def result_table(
         Floats are written with four digits, integers with thousands, None as a dash; anything
         else as its text.
     title : str, optional
+    texts : collection of str
+        Columns that are set to the left, and wrapped where the terminal is narrow.
     """
     table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
     # The first column names the row, also in a narrow terminal; the others line up by their last
     # digit.
     longest = max((len(_cell(row[0])) for row in rows), default=0)
-    table.add_column(Text(columns[0]), min_width=min(longest, _NAME_WIDTH))
+    table.add_column(Text(columns[0]), min_width=min(longest, _NAME_WIDTH), no_wrap=bool(texts))
     for column in columns[1:]:
-        table.add_column(Text(column), justify="right", no_wrap=True)
+        if column in texts:
+            table.add_column(Text(column), overflow="fold")
+        else:
+            table.add_column(Text(column), justify="right", no_wrap=True)
     for row in rows:
         table.add_row(*(Text(_cell(value)) for value in row))
     return table

@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -22,8 +23,8 @@ from secureboost.cli.app import command
 if TYPE_CHECKING:
     import pandas as pd
 
+    from secureboost.outcome import RunData, RunResult
     from secureboost.portfolio import Portfolio
-    from secureboost.run import RunData, RunResult
 
 MODEL = {"max_depth": 4, "max_bin": 32, "min_child_samples": 20}
 TREES = 20
@@ -47,27 +48,22 @@ def demo(
     from secureboost.cli.console import stderr
     from secureboost.cli.train import remote_parties
     from secureboost.cli.training import logged, print_times, train_logged
-    from secureboost.config import load_train_config
+    from secureboost.config import HoldOut, load_train_config
     from secureboost.portfolio import make_portfolio
-    from secureboost.run import (
-        LOG_FILE,
-        RunData,
-        make_model,
-        prepare_folder,
-        run,
-        write_run,
-    )
+    from secureboost.run import make_model, run
+    from secureboost.run_folder import LOG_FILE, prepare_folder, write_run
     from secureboost.summary import make_report
+    from secureboost.targets import read_data
 
     say = stderr().print
     parameters = MODEL | {"n_estimators": trees, "key_bits": key_bits}
-    make_model(dict(parameters))  # tells a bad value before anything is written
+    model = make_model(parameters)  # tells a bad value before anything is written
     out = prepare_folder(out or Path("runs") / f"demo-{datetime.now():%Y%m%d-%H%M%S}", force=force)
     portfolio = make_portfolio(rows)
-    lender = portfolio.lender.drop(columns="default")
-    data = RunData(lender, portfolio.lender["default"].to_numpy(dtype="uint8"), TEST_SIZE)
+    hold_out = HoldOut(TEST_SIZE)
+    data = read_data(model, portfolio.lender, "default", hold_out, file="lender.csv")
     say(
-        f"A lender ({lender.shape[1]} columns, and who defaulted) and a credit bureau "
+        f"A lender ({data.X.shape[1]} columns, and who defaulted) and a credit bureau "
         f"({portfolio.bureau.shape[1]} columns) share {rows:,} customers."
     )
     write_companies(out, portfolio, parameters)
@@ -77,10 +73,9 @@ def demo(
             config = load_train_config(
                 out / "lender" / "train.toml", [f'party.bureau.address="{address}"']
             )
-            model = make_model(dict(config.model))
-            with remote_parties(config, lender.index) as parties:
+            with remote_parties(config, data.X.index) as parties:
                 federated = train_logged(data, parties, model, out / "lender", log)
-        alone = run(data, [], make_model(dict(parameters)))
+        alone = run(data, [], make_model(parameters))
         pooled, equal = compare_pooled(data, portfolio.bureau, federated, out / "bureau" / "models")
         log.write("compared", federated_equals_pooled=equal)
         results = {"lender alone": alone, "federated": federated, "pooled plaintext": pooled}
@@ -195,14 +190,15 @@ def compare_pooled(
     data: "RunData", bureau: "pd.DataFrame", federated: "RunResult", halves: Path
 ) -> tuple["RunResult", bool]:
     """Train the plaintext twin on the pooled columns; whether trees and scores are equal."""
-    from secureboost.gbdt.model import PartyHalf, joined_trees, load_half
+    from secureboost.gbdt.joined import joined_trees
+    from secureboost.gbdt.model import PartyHalf, load_half
     from secureboost.partners import pool_tables
-    from secureboost.run import RunData, make_model, run
+    from secureboost.run import make_model, run
 
     table, owner = pool_tables(data.X, {"bureau": bureau})
-    pooled_data = RunData(table, data.y, data.test_size, data.seed)
-    model = make_model(dict(federated.model.label_half_.parameters))
-    pooled = run(pooled_data, [], model)
+    parameters = federated.model.get_params()
+    del parameters["callbacks"]
+    pooled = run(replace(data, X=table), [], make_model(parameters))
     half = federated.model.label_half_
     joined = joined_trees(half, [load_half(halves / f"{half.model_id}.json", PartyHalf)])
     twin = joined_trees(pooled.model.label_half_, column_owner=owner)
@@ -219,7 +215,7 @@ def model_results(data: "RunData", results: dict[str, "RunResult"]) -> list[obje
     return [
         ModelResult(
             name,
-            result.scores[result.folds["test"]],
+            result.scores[data.folds["test"]],
             result.seconds["train"],
             result.bytes_sent or None,
             result.bytes_received or None,
@@ -236,9 +232,7 @@ def show_results(results: dict[str, "RunResult"]) -> None:
     rows = [
         (
             name,
-            result.quality.auc,
-            result.quality.ks,
-            result.quality.gini,
+            *(result.quality.values[metric] for metric in ("auc", "ks", "gini")),
             format_seconds(result.seconds["train"]),
             format_bytes(result.bytes_sent) if result.bytes_sent else None,
             format_bytes(result.bytes_received) if result.bytes_received else None,

@@ -1,18 +1,12 @@
 """``secureboost evaluate``: how good scores are, fold by fold."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from secureboost.cli.app import command
-
-if TYPE_CHECKING:
-    import numpy as np
-    import pandas as pd
-    from numpy.typing import NDArray
-
-    from secureboost.metrics import Metrics
+from secureboost.cli.options import RegistryFile
 
 
 @command
@@ -32,7 +26,10 @@ def evaluate(
         str, typer.Option(metavar="COLUMN", help="Column of SCORES with the row ids.")
     ] = "id",
     score: Annotated[
-        str, typer.Option(metavar="COLUMN", help="Column of SCORES with the probabilities.")
+        str,
+        typer.Option(
+            metavar="COLUMN", help="Column of SCORES with the scores; of a class COLUMN_<class>."
+        ),
     ] = "score",
     fold: Annotated[
         str | None,
@@ -42,37 +39,69 @@ def evaluate(
         str | None,
         typer.Option(metavar="CLASS", help="The class to predict, unless the label is 0/1."),
     ] = None,
+    objective: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="What was learnt, such as reg:gamma; two classes by default, and several where "
+            "SCORES has a column for each.",
+        ),
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")] = False,
+    registry: RegistryFile = None,
 ) -> None:
-    """Compute AUC, KS, Gini, log-loss and Brier of scores, for each fold.
+    """Say how good scores are, for each fold: AUC, KS, Gini and more.
 
     Every scored row needs its label; labels without a score are left aside and counted. Where
     SCORES has no column `fold`, all rows are one fold.
     """
-    from dataclasses import asdict
-
     from secureboost.cli.console import result_table, stderr, stdout
     from secureboost.cli.layout import print_json
-    from secureboost.data import encode_labels
+    from secureboost.cli.recording import recorded
+    from secureboost.party import data_digest
+    from secureboost.quality import quality_table
+    from secureboost.runs import Record
+    from secureboost.scored import (
+        check_labelled,
+        choose_folds,
+        column_of,
+        measure_fold,
+        objective_of,
+        read_predictions,
+        true_labels,
+    )
     from secureboost.tables import read_table
 
     table = read_table(scores, score_id)
-    probabilities = _probabilities(table, score, scores.name)
-    chosen = _folds(table, fold, scores.name)
+    learnt = objective_of(objective, table, score)
+    predicted = read_predictions(table, score, learnt, scores.name)
+    chosen = choose_folds(table, fold, scores.name)
     outcomes = read_table(labels, row_id)
-    outcome = _column(outcomes, target, "target", labels.name)
-    _check_labelled(table.index, chosen, outcomes.index, scores.name, labels.name)
-    probabilities, chosen = probabilities[chosen.notna()], chosen.dropna()
-    y = encode_labels(outcome.loc[chosen.index], positive, labels.name)
-    results = {
-        str(name): _metrics(y, probabilities, (chosen == name).to_numpy(), str(name))
-        for name in chosen.unique()
-    }
+    outcome = column_of(outcomes, target, "target", labels.name)
+    check_labelled(table.index, chosen, outcomes.index, scores.name, labels.name)
+    wanted = chosen.notna().to_numpy()
+    y = true_labels(outcome.loc[table.index[wanted]], table, score, learnt, positive, labels.name)
+    folds = chosen[wanted]
+    record = Record(
+        "evaluate",
+        folder=str(scores.parent.resolve()),
+        data={file.name: data_digest(read) for file, read in ((scores, table), (labels, outcomes))},
+        parameters={"objective": learnt.name, "score": score, "fold": fold, "target": target},
+        model_id=model_of(scores),
+    )
+    with recorded(registry, record):
+        results = {
+            str(name): measure_fold(
+                learnt, y, predicted[wanted], (folds == name).to_numpy(), str(name)
+            )
+            for name in folds.unique()
+        }
+        record.metrics = {name: quality.as_json() for name, quality in results.items()}
     unscored = len(outcomes) - len(y)
     if json:
         print_json(
             {
-                "folds": {name: asdict(metrics) for name, metrics in results.items()},
+                "folds": record.metrics,
                 "rows_matched": len(y),
                 "labels_without_score": unscored,
             }
@@ -82,100 +111,20 @@ def evaluate(
         f"{len(y):,} scored rows matched with their labels by id; "
         f"{unscored:,} other rows of {labels.name} left aside"
     )
-    rows = [(name, m.rows, m.auc, m.ks, m.gini, m.log_loss, m.brier) for name, m in results.items()]
-    stdout().print(result_table(("fold", "rows", "AUC", "KS", "Gini", "log-loss", "Brier"), rows))
+    stdout().print(result_table(*quality_table(results)))
 
 
-def _probabilities(table: "pd.DataFrame", column: str, file: str) -> "NDArray[np.float64]":
-    import numpy as np
-    import pandas as pd
+def model_of(scores: Path) -> str | None:
+    """The model of scores that lie in the folder of a run."""
+    import msgspec
 
-    from secureboost.data import positions_text
-    from secureboost.errors import DataError
+    from secureboost.run_folder import METRICS_FILE
 
-    values = _column(table, column, "score", file)
-    if not pd.api.types.is_numeric_dtype(values.dtype):
-        raise DataError(f"{file}: column {column!r} is not numbers; name the scores with --score.")
-    scores = values.to_numpy(dtype=np.float64, na_value=np.nan)
-    for bad, what in (
-        (np.isnan(scores), "is missing"),
-        ((scores < 0) | (scores > 1), "is outside [0, 1]"),
-    ):
-        if bad.any():
-            raise DataError(
-                f"{file}: {column!r} {what} in {positions_text(bad)}. It must be the probability "
-                "of the class to predict."
-            )
-    return np.asarray(scores)
-
-
-def _folds(table: "pd.DataFrame", wanted: str | None, file: str) -> "pd.Series[Any]":
-    """Return each row's fold as text, missing where another one was asked for."""
-    import numpy as np
-    import pandas as pd
-
-    from secureboost.data import positions_text
-    from secureboost.errors import DataError, did_you_mean
-
-    if "fold" not in table.columns:
-        if wanted is not None:
-            raise DataError(
-                f"{file}: there is no column 'fold', so --fold {wanted} cannot be chosen. Leave "
-                "--fold out."
-            )
-        return pd.Series("all", index=table.index)
-    missing = np.asarray(table["fold"].isna(), dtype=bool)
-    if missing.any():
-        raise DataError(f"{file}: 'fold' is missing in {positions_text(missing)}. Fill it in.")
-    folds = table["fold"].astype(str)
-    if wanted is None:
-        return folds
-    present = [str(name) for name in folds.unique()]
-    if wanted not in present:
-        raise DataError(
-            f"{file}: there is no fold {wanted!r}.{did_you_mean(wanted, present)} "
-            f"The folds are: {', '.join(present)}."
-        )
-    return folds.where(folds == wanted)
-
-
-def _check_labelled(
-    ids: "pd.Index", folds: "pd.Series[Any]", labelled: "pd.Index", scores: str, labels: str
-) -> None:
-    """Refuse scored rows of the wanted folds that have no label."""
-    import numpy as np
-
-    from secureboost.data import positions_text
-    from secureboost.errors import DataError
-
-    absent = np.asarray(folds.notna()) & ~ids.isin(labelled)
-    if absent.any():
-        raise DataError(
-            f"{labels}: it has no label for {positions_text(absent)} of {scores}. Compare how both "
-            "files write ids (leading zeros, spaces, upper and lower case), or score only rows "
-            "with a known outcome."
-        )
-
-
-def _metrics(
-    y: "NDArray[np.uint8]", p: "NDArray[np.float64]", rows: "NDArray[np.bool_]", fold: str
-) -> "Metrics":
-    from secureboost.errors import DataError
-    from secureboost.metrics import evaluate as compute
-
+    file = scores.parent / METRICS_FILE
+    if not file.is_file():
+        return None
     try:
-        return compute(y[rows], p[rows])
-    except DataError as error:
-        raise DataError(f"fold {fold!r}: {error}") from error
-
-
-def _column(table: "pd.DataFrame", name: str, role: str, file: str) -> "pd.Series[Any]":
-    from secureboost.errors import DataError, did_you_mean
-
-    present = [str(column) for column in table.columns]
-    if name not in present:
-        raise DataError(
-            f"{file}: there is no {role} column {name!r}.{did_you_mean(name, present)} "
-            f"The columns are: {', '.join(present)}."
-        )
-    return table[name]
+        found = msgspec.json.decode(file.read_bytes(), type=dict[str, Any]).get("model_id")
+    except msgspec.DecodeError:
+        return None
+    return found if isinstance(found, str) else None

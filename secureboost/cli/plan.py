@@ -26,6 +26,12 @@ def plan(
     bins: Annotated[int, typer.Option(help="Most bins of a column (max_bin).")] = 32,
     depth: Annotated[int, typer.Option(help="Depth of a tree (max_depth).")] = 5,
     trees: Annotated[int, typer.Option(help="Trees (n_estimators).")] = 100,
+    outputs: Annotated[
+        int, typer.Option(help="Classes of a tree that is for all of them (multi_output_tree).")
+    ] = 1,
+    eval_rows: Annotated[
+        int, typer.Option(help="Held-out rows, which ride along without ciphertexts.")
+    ] = 0,
     key_bits: Annotated[int, typer.Option(help="Length of the key, at least 2048.")] = 2048,
     link: Annotated[float, typer.Option(help="Mbit/s of the label party's line.")] = 100.0,
     latency: Annotated[float, typer.Option(help="Round trip in ms, as ping shows it.")] = 20.0,
@@ -43,7 +49,15 @@ def plan(
     likes = [bins_of_table(file, row_id, bins) for file in columns_like]
     numbers = partner_columns or ([] if likes else [20])
     shape = Shape(
-        rows, own_columns, (*equal_bins(numbers, bins), *likes), bins, depth, trees, key_bits
+        rows,
+        own_columns,
+        (*equal_bins(numbers, bins), *likes),
+        bins,
+        depth,
+        trees,
+        key_bits,
+        eval_rows=eval_rows,
+        outputs=outputs,
     )
     line = Link(link, latency)
     stderr().print(f"Timing this machine for some {seconds:g} s ...")
@@ -66,13 +80,14 @@ def bins_of_table(file: Path, row_id: str, max_bin: int) -> tuple[int, ...]:
     DataError
     """
     from secureboost.binning import BinMapper
-    from secureboost.data import feature_matrix
     from secureboost.errors import ConfigError
+    from secureboost.features import feature_matrix
     from secureboost.tables import read_table
 
     matrix = feature_matrix(read_table(file, row_id), file.name)
     try:
-        return tuple(BinMapper.fit(matrix, max_bin).n_bins.tolist())
+        mapper = BinMapper.fit(matrix.values, max_bin, categorical=matrix.categorical)
+        return tuple(mapper.n_bins.tolist())
     except ValueError as error:
         raise ConfigError(str(error), "bins") from error
 

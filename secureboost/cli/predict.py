@@ -36,16 +36,19 @@ def predict(
         list[str], typer.Option("--set", help="KEY=VALUE, over the configuration; repeat.")
     ] = [],  # noqa: B006 - typer copies it
     out: Annotated[
-        Path | None, typer.Option(help="CSV file to write: id, fold, score. Default: stdout.")
+        Path | None,
+        typer.Option(
+            help="CSV file to write: id, fold, score (one for each class). Default: stdout."
+        ),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace the file.")] = False,
 ) -> None:
     """Score rows: with tables on this machine (--party) or with other companies (--config)."""
-    from secureboost.api import SecureBoostClassifier
     from secureboost.cli.console import stderr
     from secureboost.config import load_train_config
     from secureboost.errors import ConfigError
-    from secureboost.run import scores_text, write_scores
+    from secureboost.run import load_model, predictions
+    from secureboost.run_folder import score_table, write_scores
     from secureboost.tables import read_table
 
     if config is not None and party:
@@ -57,16 +60,18 @@ def predict(
     id_column = row_id or (loaded.data.id if loaded else None)
     if file is None or id_column is None:
         raise ConfigError("name the rows to score: --data FILE and --id COLUMN, or --config")
-    estimator = SecureBoostClassifier.load(model)
+    estimator = load_model(model)
     table = read_table(file, id_column)
     wanted = list(estimator.label_half_.feature_names)
     X = choose_columns(table, wanted, str(file))
     with open_parties(party, loaded, id_column, X.index) as parties:
-        scores = estimator.predict_proba(X, parties=parties)[:, 1]
+        scores = predictions(estimator, X, parties=parties)
+    classes = estimator.label_half_.classes if scores.ndim == 2 else ()
+    scored = score_table(X.index, "new", scores, classes)
     if out is None:
-        typer.echo(scores_text(X.index, "new", scores), nl=False)
+        typer.echo(scored.to_csv(index=False), nl=False)
     else:
-        write_scores(out, X.index, "new", scores)
+        write_scores(out, scored)
         stderr().print(f"{len(scores):,} rows scored: {out}")
 
 

@@ -106,6 +106,8 @@ def make_answer(config: "ServeConfig") -> "Answer":
         policy=policy,
         budget=kept_budget(policy, config.store / BUDGET_FILE, data_digest(frame)),
         store=store,
+        categorical=config.data.categorical,
+        monotone=config.data.monotone,
     )
     log.info("%s holds %d rows and %d columns", party, len(frame), frame.shape[1])
 

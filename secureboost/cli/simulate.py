@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from secureboost.cli.app import command
+from secureboost.cli.options import RegistryFile
 
 
 @command
@@ -23,7 +24,9 @@ def simulate(
     settings: Annotated[
         list[str],
         typer.Option(
-            "--set", help="NAME=VALUE of a constructor parameter, test_size or seed; repeat."
+            "--set",
+            help="NAME=VALUE of a constructor parameter, or of test_size, seed, date (a column) "
+            "or test_from (a day); repeat.",
         ),
     ] = [],  # noqa: B006 - typer copies it
     trainer: Annotated[str, typer.Option(help="Which kind of model.")] = "secureboost",
@@ -33,21 +36,24 @@ def simulate(
     plan: Annotated[
         bool, typer.Option("--plan", help="Time this machine first; show plan and truth.")
     ] = False,
+    registry: RegistryFile = None,
 ) -> None:
     """Train over several tables on this machine, with the real encryption and messages.
 
     Rows are joined by id; what two companies would run between them is `serve` and `train`.
     """
     from secureboost.cli.console import stderr
-    from secureboost.cli.training import train_and_report
+    from secureboost.cli.training import new_record, train_and_report
     from secureboost.config import HoldOut
-    from secureboost.data import encode_labels, feature_matrix
+    from secureboost.features import feature_matrix
     from secureboost.party import FeatureParty
     from secureboost.planning import ONE_PROCESS
-    from secureboost.run import RunData, make_model, prepare_folder
+    from secureboost.run import make_model
+    from secureboost.run_folder import prepare_folder
     from secureboost.settings import apply_overrides, decode_settings
     from secureboost.summary import check_plannable
-    from secureboost.tables import join_tables, read_table, take_target
+    from secureboost.tables import join_tables, read_table
+    from secureboost.targets import read_data
     from secureboost.trainers import get_trainer
 
     get_trainer(trainer)
@@ -62,22 +68,23 @@ def simulate(
     tables = {name: read_table(file, row_id) for name, file in files.items()}
     label_table = read_table(label, row_id)
     # Checked before they are joined, while positions are those of the files.
-    X, y = take_target(label_table, target, label.name)
-    encode_labels(y, positive, label.name)
-    feature_matrix(X, label.name)
+    read_data(model, label_table, target, hold_out, positive=positive, file=label.name)
     for name, table in tables.items():
         feature_matrix(table, files[name].name)
     joined, partners, counts = join_tables(label_table, tables)
     stderr().print(str(counts))
-    X, y = take_target(joined, target, label.name)
-    labels = encode_labels(y, positive, f"{label.name}, common rows")
-    data = RunData(X, labels, hold_out.test_size, hold_out.seed)
+    common = f"{label.name}, common rows"
+    data = read_data(model, joined, target, hold_out, positive=positive, file=common)
+    parties = [FeatureParty(name, table) for name, table in partners.items()]
+    read = {label.name: label_table, **{files[name].name: table for name, table in tables.items()}}
     train_and_report(
         data,
-        [FeatureParty(name, table) for name, table in partners.items()],
+        parties,
         model,
         out,
         title=f"{', '.join(files)} and the label party, simulated on one machine",
+        record=new_record("simulate", trainer, data, model, parties, read, out),
+        registry=registry,
         plan_over=ONE_PROCESS if plan else None,
     )
 

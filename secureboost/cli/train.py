@@ -3,18 +3,19 @@
 import contextlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from secureboost.cli.app import command
+from secureboost.cli.options import RegistryFile
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from crypto.scheme import PrivateKey
-    from secureboost.api import SecureBoostClassifier
     from secureboost.config import TrainConfig
+    from secureboost.estimator import SecureBoostModel
     from secureboost.party import RemoteParty
     from secureboost.planning import Link
 
@@ -34,16 +35,23 @@ def train(
     force: Annotated[
         bool, typer.Option("--force", help="Write into a folder that is not empty.")
     ] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the run that was interrupted.")
+    ] = False,
     plan: Annotated[
         bool, typer.Option("--plan", help="Time this machine first; show plan and truth.")
     ] = False,
     link: Annotated[float, typer.Option(help="For --plan: Mbit/s of your line.")] = 100.0,
     latency: Annotated[float, typer.Option(help="For --plan: round trip in ms.")] = 20.0,
+    registry: RegistryFile = None,
     example: Annotated[
         bool, typer.Option("--example", help="Write a commented example to CONFIG.")
     ] = False,
 ) -> None:
-    """Train with other companies: you hold the label, they answer with `secureboost serve`."""
+    """Train with other companies: you hold the label, they answer with `secureboost serve`.
+
+    Every party keeps each round; what was interrupted goes on with --resume.
+    """
     from secureboost.config import load_train_config, write_example
 
     if example:
@@ -51,43 +59,88 @@ def train(
         typer.echo(f"{config} written; edit it, then: secureboost train {config}")
         return
 
-    from secureboost.cli.training import train_and_report
-    from secureboost.data import encode_labels, feature_matrix
-    from secureboost.errors import ConfigError
-    from secureboost.run import RunData, make_model, prepare_folder
+    from secureboost.cli.training import new_record, train_and_report
+    from secureboost.estimator import CHECKPOINT_FILE
+    from secureboost.gbdt.checkpoint import Recovery
+    from secureboost.run_folder import prepare_folder
     from secureboost.summary import check_plannable
-    from secureboost.tables import read_table, take_target
-    from secureboost.trainers import get_trainer
+    from secureboost.tables import read_table
+    from secureboost.targets import read_data
 
     loaded = load_train_config(config, settings)
-    get_trainer(loaded.trainer)
-    model = make_model(dict(loaded.model))
-    if model.scheme == "plain":
-        raise ConfigError(
-            "'plain' encrypts nothing and is for `secureboost simulate`; no other company takes "
-            "it. Use 'paillier'",
-            "model.scheme",
-        )
+    model = model_of(loaded)
     if plan:
         check_plannable(model)
     plan_over = line_to(loaded, link, latency) if plan else None
     make_key = key_from_file(loaded, model, passphrase_file) if loaded.key else None
-    prepare_folder(loaded.out, force=force)
+    prepare_folder(loaded.out, force=force, resume=resume)
     table = read_table(loaded.data.file, loaded.data.id)
-    X, y = take_target(table, loaded.data.target, loaded.data.file.name)
-    labels = encode_labels(y, loaded.data.positive, loaded.data.file.name)
-    feature_matrix(X, loaded.data.file.name)  # all rows, since training looks at its own only
-    data = RunData(X, labels, loaded.test_size, loaded.seed)
-    with remote_parties(loaded, X.index) as parties:
+    data = read_data(
+        model,
+        table,
+        loaded.data.target,
+        loaded.hold_out,
+        positive=loaded.data.positive,
+        file=loaded.data.file.name,
+    )
+    with remote_parties(loaded, data.X.index) as parties:
+        read = {loaded.data.file.name: table}
         train_and_report(
             data,
             parties,
             model,
             loaded.out,
             title=f"{', '.join(loaded.party)} and the label party",
+            record=new_record("train", loaded.trainer, data, model, parties, read, loaded.out),
+            registry=registry,
             make_key=make_key,
             plan_over=plan_over,
+            recovery=Recovery(loaded.out / CHECKPOINT_FILE, resume),
         )
+
+
+def model_of(config: "TrainConfig") -> "SecureBoostModel":
+    """Make the estimator that a configuration describes.
+
+    Raises
+    ------
+    ConfigError
+        If a parameter cannot be used, or not between companies.
+    """
+    from secureboost.errors import ConfigError
+    from secureboost.run import make_model
+    from secureboost.trainers import get_trainer
+
+    get_trainer(config.trainer)
+    model = make_model(parameters_of(config))
+    if model.scheme == "plain":
+        raise ConfigError(
+            "'plain' encrypts nothing and is for `secureboost simulate`; no other company takes "
+            "it. Use 'paillier'",
+            "model.scheme",
+        )
+    return model
+
+
+def parameters_of(config: "TrainConfig") -> dict[str, Any]:
+    """The estimator's parameters: those of ``[model]``, and what ``[data]`` says of columns.
+
+    Raises
+    ------
+    ConfigError
+        If both name columns of categories.
+    """
+    from secureboost.errors import ConfigError
+
+    parameters = dict(config.model)
+    if config.data.categorical:
+        if "categorical_features" in parameters:
+            raise ConfigError(
+                "is given in [data] as categorical already; give one of them",
+                "model.categorical_features",
+            )
+        parameters["categorical_features"] = config.data.categorical
+    return parameters
 
 
 def line_to(config: "TrainConfig", megabits: float, latency: float) -> "Link":
@@ -139,7 +192,7 @@ def remote_parties(config: "TrainConfig", ids: "pd.Index") -> Iterator[list["Rem
 
 
 def key_from_file(
-    config: "TrainConfig", model: "SecureBoostClassifier", passphrase_file: Path | None
+    config: "TrainConfig", model: "SecureBoostModel", passphrase_file: Path | None
 ) -> "Callable[[], PrivateKey]":
     """Read the key file now, so that a wrong passphrase is told before anything begins.
 

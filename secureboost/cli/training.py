@@ -3,19 +3,28 @@
 import contextlib
 import logging
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
+import pandas as pd
+
 from crypto.scheme import PrivateKey
-from secureboost.api import SecureBoostClassifier
 from secureboost.cli.console import exit_code, result_table, stderr, stdout
-from secureboost.cli.progress import TrainingProgress
+from secureboost.cli.recording import recorded
 from secureboost.cli.runlog import RunLog
 from secureboost.errors import ExitCode
-from secureboost.party import Party
+from secureboost.estimator import SecureBoostModel
+from secureboost.gbdt.checkpoint import Recovery
+from secureboost.gbdt.monitor import History
+from secureboost.outcome import RunData, RunResult
+from secureboost.party import Party, data_digest
 from secureboost.planning import Link, Rates, calibrate
 from secureboost.planning.compare import Compared
-from secureboost.run import LOG_FILE, RunData, RunResult, run, write_run
+from secureboost.progress import TrainingProgress
+from secureboost.quality import quality_table
+from secureboost.run import run
+from secureboost.run_folder import LOG_FILE, write_run
+from secureboost.runs import Record
 from secureboost.summary import (
     busy_text,
     make_report,
@@ -29,12 +38,15 @@ from secureboost.units import format_bytes, format_seconds
 def train_and_report(
     data: RunData,
     parties: Sequence[Party],
-    model: SecureBoostClassifier,
+    model: SecureBoostModel,
     out: Path,
     *,
     title: str,
+    record: Record,
+    registry: str | None = None,
     make_key: Callable[[], PrivateKey] | None = None,
     plan_over: Link | None = None,
+    recovery: Recovery | None = None,
 ) -> RunResult:
     """Train with a progress bar, write the run's folder, print the result.
 
@@ -42,31 +54,79 @@ def train_and_report(
     ----------
     data : RunData
     parties : sequence of Party
-    model : SecureBoostClassifier
+    model : SecureBoostModel
     out : Path
         The prepared folder.
     title : str
         Of the report.
-    make_key : callable, optional
+    record : Record
+        See `new_record`.
+    registry : str, optional
+        See `runs.registry_file`.
+    make_key, recovery : optional
         See `run.run`.
     plan_over : Link, optional
         Calibrate before, and show afterwards what was to be expected over this line.
     """
-    with logged(out / LOG_FILE) as log:
+    with recorded(registry, record), logged(out / LOG_FILE) as log:
         rates = calibrated(model) if plan_over else None
-        result = train_logged(data, parties, model, out, log, make_key=make_key)
+        result = train_logged(data, parties, model, out, log, make_key=make_key, recovery=recovery)
         planned: list[Compared] = []
-        if rates and plan_over:
+        if rates and plan_over and result.rounds > result.first_round:
             planned = plan_and_truth(plan_of_run(data, result, rates, plan_over), result)
         write_run(out, data, result, make_report(title, data, result), planned=planned)
         log.write("written", folder=str(out))
+        fill_record(record, result)
     print_result(result)
     print_planned(planned)
     stderr().print(f"Model, metrics, scores, report.html and log: {out}")
     return result
 
 
-def calibrated(model: SecureBoostClassifier) -> Rates:
+def new_record(
+    command: str,
+    trainer: str,
+    data: RunData,
+    model: SecureBoostModel,
+    parties: Sequence[Party],
+    tables: Mapping[str, pd.DataFrame],
+    out: Path | None,
+) -> Record:
+    """What the registry is told of a run at its start.
+
+    Parameters
+    ----------
+    command, trainer : str
+    data : RunData
+    model : SecureBoostModel
+    parties : sequence of Party
+    tables : mapping of str to DataFrame
+        As they were read, by name; their digests are recorded.
+    out : Path, optional
+        The folder of its files.
+    """
+    return Record(
+        command,
+        trainer=trainer,
+        folder=str(out.resolve()) if out else None,
+        parties=[party.name for party in parties],
+        data={name: data_digest(table) for name, table in tables.items()},
+        parameters={**model._plain_parameters(), **data.hold_out},
+    )
+
+
+def fill_record(record: Record, result: RunResult) -> None:
+    """Add what a run gave."""
+    record.model_id = result.model.label_half_.model_id
+    record.rounds, record.first_round = result.rounds, result.first_round
+    record.seconds = dict(result.seconds)
+    for party, phase, seconds, _ in time_rows(result):
+        record.seconds[f"{party}: {phase}"] = seconds
+    record.bytes_sent, record.bytes_received = result.bytes_sent, result.bytes_received
+    record.metrics = {fold: quality.as_json() for fold, quality in result.metrics.items()}
+
+
+def calibrated(model: SecureBoostModel) -> Rates:
     """Time this machine at the model's key length, saying so."""
     stderr().print("Timing this machine for some 5 s ...")
     n_jobs = -1 if model.n_jobs is None else model.n_jobs
@@ -76,35 +136,47 @@ def calibrated(model: SecureBoostClassifier) -> Rates:
 def train_logged(
     data: RunData,
     parties: Sequence[Party],
-    model: SecureBoostClassifier,
+    model: SecureBoostModel,
     out: Path,
     log: RunLog,
     *,
     make_key: Callable[[], PrivateKey] | None = None,
+    recovery: Recovery | None = None,
 ) -> RunResult:
-    """Train with a progress bar and a line in the log per tree; the model goes into `out`."""
+    """Train with a progress bar and a line in the log per round; the model goes into `out`."""
     log.write(
         "begin",
         rows=len(data.y),
+        training_rows=len(data.folds["train"]),
         own_columns=data.X.shape[1],
         parties=", ".join(party.name for party in parties),
-        test_size=data.test_size,
+        resumed=recovery is not None and recovery.resume,
     )
 
-    def bytes_sent() -> int:
-        traffic = [party.peer.traffic for party in parties if party.peer is not None]
-        return sum(t.bytes_sent for by_request in traffic for t in by_request.values())
+    def on_round(number: int, history: History) -> None:
+        values = {
+            f"{fold}_{metric}": by_round[-1]
+            for fold, by_metric in history.items()
+            for metric, by_round in by_metric.items()
+        }
+        log.write("round", rounds=number + 1, **values)
 
-    with TrainingProgress(model.n_estimators, bytes_sent) as bar:
-
-        def progress(trees: int, metric: str) -> None:
-            bar.update(trees, metric)
-            log.write("tree", trees=trees, metric=metric)
-
-        result = run(data, parties, model, out=out, progress=progress, make_key=make_key)
+    result = run(
+        data,
+        parties,
+        model,
+        out=out,
+        on_round=on_round,
+        progress=TrainingProgress(
+            model.n_estimators, lambda: bytes_of(parties)[0], console=stderr()
+        ),
+        make_key=make_key,
+        recovery=recovery,
+    )
     log.write(
         "trained",
         model_id=result.model.label_half_.model_id,
+        rounds=result.rounds,
         seconds=result.seconds["train"],
         bytes_sent=result.bytes_sent,
         bytes_received=result.bytes_received,
@@ -112,12 +184,23 @@ def train_logged(
     return result
 
 
+def bytes_of(parties: Sequence[Party]) -> tuple[int, int]:
+    """Bytes sent and received so far in the latest sessions with these parties."""
+    by_request = [party.peer.traffic.values() for party in parties if party.peer is not None]
+    traffic = [t for values in by_request for t in values]
+    return sum(t.bytes_sent for t in traffic), sum(t.bytes_received for t in traffic)
+
+
+def log_compilations() -> None:
+    """Let a first compilation say so, and no other log; without the line it looks like a hang."""
+    logging.getLogger().addHandler(logging.NullHandler())
+    logging.getLogger("crypto").addHandler(logging.lastResort or logging.StreamHandler())
+
+
 @contextlib.contextmanager
 def logged(path: Path) -> Iterator[RunLog]:
     """Open a run's log and note how the run ended."""
-    logging.getLogger().addHandler(logging.NullHandler())
-    # A first compilation says so; without the line it would look like a hang.
-    logging.getLogger("crypto").addHandler(logging.lastResort or logging.StreamHandler())
+    log_compilations()
     with RunLog(path) as log:
         try:
             yield log
@@ -140,11 +223,10 @@ def where(error: BaseException) -> str | None:
 
 def print_result(result: RunResult) -> None:
     """Print metrics by fold to stdout, and time and traffic to stderr."""
-    rows = [
-        (name, m.rows, m.auc, m.ks, m.gini, m.log_loss, m.brier)
-        for name, m in result.metrics.items()
-    ]
-    stdout().print(result_table(("fold", "rows", "AUC", "KS", "Gini", "log-loss", "Brier"), rows))
+    stdout().print(result_table(*quality_table(result.metrics)))
+    best = result.model.label_half_.best_iteration
+    if best is not None:
+        stderr().print(f"early stopping kept the first {best + 1} of {result.rounds} rounds")
     stderr().print(
         f"trained in {format_seconds(result.seconds['train'])}, scored in "
         f"{format_seconds(result.seconds['predict'])}; sent {format_bytes(result.bytes_sent)}, "

@@ -48,14 +48,15 @@ class CellLayout:
 
         Parameters
         ----------
-        cells : array of shape (n_nodes * cells_per_node, 2), int64
+        cells : array of shape (n_nodes * cells_per_node, n_sums), int64
         n_nodes : int
 
         Returns
         -------
-        array of shape (n_nodes, n_tree_features, max_bin + 1, 2), int64
+        array of shape (n_nodes, n_tree_features, max_bin + 1, n_sums), int64
         """
         n_features = len(self.n_bins)
-        dense = np.zeros((n_nodes, n_features * (self.max_bin + 1), 2), np.int64)
-        dense[:, self.dense_positions] = cells.reshape(n_nodes, self.cells_per_node, 2)
-        return dense.reshape(n_nodes, n_features, self.max_bin + 1, 2)
+        n_sums = cells.shape[1]
+        dense = np.zeros((n_nodes, n_features * (self.max_bin + 1), n_sums), np.int64)
+        dense[:, self.dense_positions] = cells.reshape(n_nodes, self.cells_per_node, n_sums)
+        return dense.reshape(n_nodes, n_features, self.max_bin + 1, n_sums)

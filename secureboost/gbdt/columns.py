@@ -24,18 +24,26 @@ class Gradients:
 
     Attributes
     ----------
-    values : array of shape (n_rows, 2), int64
-        Quantised gradient and hessian of each row; zero where `active` is false.
+    values : array of shape (n_rows, 2 * n_outputs), int64
+        Quantised gradient and hessian of each row, output after output (g0, h0, g1, h1, ...);
+        zero where `active` is false. A tree with one output has two columns.
     active : array of shape (n_rows,), bool
-        Rows drawn for this tree. The others travel down the tree (their score is needed) without
-        counting anywhere.
-    fraction_bits : int
-        The real numbers are ``values * 2.0**-fraction_bits``.
+        Training rows drawn for this tree. The others travel down the tree (their score is needed)
+        without counting anywhere; rows for evaluation are never active.
+    gradient_bits, hessian_bits : int
+        The real numbers are ``values[:, 0::2] * 2.0**-gradient_bits`` and
+        ``values[:, 1::2] * 2.0**-hessian_bits``.
     """
 
     values: NDArray[np.int64]
     active: NDArray[np.bool_]
-    fraction_bits: int
+    gradient_bits: int
+    hessian_bits: int
+
+    @property
+    def n_outputs(self) -> int:
+        """Outputs of the tree."""
+        return int(self.values.shape[1]) // 2
 
 
 @dataclass(frozen=True)
@@ -64,12 +72,14 @@ class NodeHistograms:
 
     Attributes
     ----------
-    sums : array of shape (len(asked), n_tree_features, max_bin + 1, 2), int64
-        Sum of gradient and hessian over the active rows. Index ``max_bin`` is the missing bin;
-        bins a feature does not have are zero.
+    sums : array of shape (len(asked), n_tree_features, max_bin + 1, 2 * n_outputs), int64
+        Sum of gradient and hessian over the active rows, output after output. Index ``max_bin``
+        is the missing bin; bins a feature does not have are zero.
     allowed : array of shape (len(nodes), n_tree_features, max_bin, 2), bool, or None
-        Whether the cut after that bin, with missing values right (0) or left (1), leaves at least
-        ``min_child_samples`` active rows on both sides. None: every cut is allowed.
+        Of a column of numbers: whether the cut after that bin, with missing values right (0) or
+        left (1), leaves at least ``min_child_samples`` active rows on both sides. Of a column of
+        categories: whether that code has enough active rows in the node (`counts.group_floors`)
+        (both entries alike). None: every cut is allowed, and the tree has no categories.
     """
 
     sums: NDArray[np.int64]
@@ -86,15 +96,19 @@ class Split:
     feature : int
         Column number within its owner (not within the tree's sample of columns).
     bin : int
-        Rows whose bin is at most this go left.
+        Rows whose bin is at most this go left; -1 in a split by categories.
     missing_left : bool
         Where rows without a value go.
+    codes : tuple of int
+        In a split by categories the codes (bins) that go left, ascending, at least one; empty in
+        a split of numbers.
     """
 
     node: int
     feature: int
     bin: int
     missing_left: bool
+    codes: tuple[int, ...] = ()
 
 
 class Columns(ABC):
@@ -105,11 +119,18 @@ class Columns(ABC):
     owner : str
         Name of the party; the empty string for the label party itself.
     n_bins : array of shape (n_features,), int32
-        Bins of each feature without the missing bin. A constant column has one.
+        Bins of each feature without the missing bin. A constant column has one. The bins of a
+        column of categories are its codes.
+    categorical : array of shape (n_features,), bool
+        Columns of categories: their bins have no order.
+    monotone : array of shape (n_features,), int8
+        What predictions must do as the feature grows: 1 not fall, -1 not rise, 0 anything.
     """
 
     owner: str
     n_bins: NDArray[np.int32]
+    categorical: NDArray[np.bool_]
+    monotone: NDArray[np.int8]
 
     @property
     def n_features(self) -> int:
@@ -118,7 +139,10 @@ class Columns(ABC):
 
     @abstractmethod
     def begin_tree(self, tree: int, gradients: Gradients, features: NDArray[np.int32]) -> None:
-        """Start a tree over these rows' gradients and these of the own columns (ascending)."""
+        """Start a tree over these rows' gradients and these of the own columns (ascending).
+
+        A source without a column in the tree is not started.
+        """
 
     @abstractmethod
     def histograms(self, frontier: Frontier) -> Callable[[], NodeHistograms]:

@@ -1,7 +1,8 @@
-"""How many sampled rows a cut leaves on each side, for `min_child_samples` above 1.
+"""How many sampled rows a cut leaves on each side, and how many a category has.
 
 Whoever holds the rows counts them: the label party for its own columns and each feature party for
-its, so counts never travel. What travels is one bit per cut and side of the missing values.
+its, so counts never travel. What travels is one bit per cut and side of the missing values, and one
+per category.
 """
 
 from collections.abc import Sequence
@@ -22,20 +23,39 @@ class NodeCounts:
         Index of the missing bin.
     min_child_samples : int
         Fewest active rows a child may have.
+    categorical : array of shape (n_features,), bool
+        Columns of categories.
+    min_group : int, or array of shape (n_features,)
+        Fewest active rows of a category that may go left; see `group_floors`.
     """
 
-    def __init__(self, binned: NDArray[np.uint8], max_bin: int, min_child_samples: int) -> None:
+    def __init__(
+        self,
+        binned: NDArray[np.uint8],
+        max_bin: int,
+        min_child_samples: int,
+        categorical: NDArray[np.bool_],
+        min_group: int | NDArray[np.int64],
+    ) -> None:
         self._binned = binned
         self._max_bin = max_bin
         self._min_child_samples = min_child_samples
-        self._features = np.empty(0, dtype=np.int32)
+        self._categorical = categorical
+        self._floors = np.broadcast_to(np.asarray(min_group), len(categorical))
+        self._floors_of_groups = np.empty(0, dtype=np.int64)
+        self._n_features = 0
+        self._groups = np.empty(0, dtype=np.intp)  # the tree's columns of categories
+        self._counted = np.empty(0, dtype=np.int32)
         self._active = np.empty(0, dtype=np.bool_)
         self._kept: dict[int, NDArray[np.int32]] = {}
 
     def begin_tree(self, active: NDArray[np.bool_], features: NDArray[np.int32]) -> None:
         """Start a tree over these active rows and these columns."""
         self._active = active
-        self._features = features
+        self._n_features = len(features)
+        self._groups = np.flatnonzero(self._categorical[features])
+        self._floors_of_groups = self._floors[features[self._groups]]
+        self._counted = features if self._min_child_samples > 1 else features[self._groups]
         self._kept = {}
 
     def allowed(
@@ -44,7 +64,7 @@ class NodeCounts:
         rows: Sequence[NDArray[np.int32]],
         parents: Sequence[int] | None = None,
     ) -> NDArray[np.bool_] | None:
-        """Which cuts leave enough active rows on both sides.
+        """Which cuts leave enough active rows on both sides, and which categories have enough.
 
         Parameters
         ----------
@@ -59,10 +79,10 @@ class NodeCounts:
         Returns
         -------
         array of shape (len(nodes), n_tree_features, max_bin, 2), bool, or None
-            As in `columns.NodeHistograms`; None, every cut, if `min_child_samples` is 1: an empty
-            child has no gain.
+            As in `columns.NodeHistograms`. If `min_child_samples` is 1 every cut is allowed, since
+            an empty child has no gain; None if the tree has no categories either.
         """
-        if self._min_child_samples == 1:
+        if len(self._counted) == 0:
             return None
         if parents is None:
             counts = np.stack([self._count(node_rows) for node_rows in rows])
@@ -71,12 +91,19 @@ class NodeCounts:
             for parent in set(parents):
                 self._kept.pop(parent, None)
             self._kept.update(zip(map(int, nodes), counts, strict=True))
-        return allowed_cuts(counts, self._min_child_samples)
+        if self._min_child_samples > 1:
+            allowed = allowed_cuts(counts, self._min_child_samples)
+            counts = counts[:, self._groups]
+        else:
+            allowed = np.ones((len(rows), self._n_features, self._max_bin, 2), dtype=np.bool_)
+        enough = counts[..., :-1] >= self._floors_of_groups[:, None]
+        allowed[:, self._groups] = enough[..., None]
+        return allowed
 
     def _count_family(
         self, rows: Sequence[NDArray[np.int32]], parents: Sequence[int]
     ) -> NDArray[np.int32]:
-        shape = (len(rows), len(self._features), self._max_bin + 1)
+        shape = (len(rows), len(self._counted), self._max_bin + 1)
         counts = np.empty(shape, dtype=np.int32)
         node = 0
         while node < len(rows):
@@ -99,9 +126,28 @@ class NodeCounts:
         return counts
 
     def _count(self, rows: NDArray[np.int32]) -> NDArray[np.int32]:
-        counts = np.zeros((len(self._features), self._max_bin + 1), dtype=np.int32)
-        count_bins(self._binned, self._features, rows, self._active, counts)
+        counts = np.zeros((len(self._counted), self._max_bin + 1), dtype=np.int32)
+        count_bins(self._binned, self._counted, rows, self._active, counts)
         return counts
+
+
+def group_floors(
+    n_bins: NDArray[np.int32], max_cat_to_onehot: int, min_child_samples: int, min_group: int
+) -> NDArray[np.int64]:
+    """Fewest rows of a category that may go left, for each column.
+
+    Where one category goes left alone, a child's least number of rows is enough; sets of them,
+    found by trying many, need more to be believed.
+
+    Parameters
+    ----------
+    n_bins : array of shape (n_features,), int32
+        Categories of each column.
+    max_cat_to_onehot : int
+        Columns of up to so many are split into one category and the others.
+    min_child_samples, min_group : int
+    """
+    return np.where(n_bins <= max_cat_to_onehot, min_child_samples, min_group).astype(np.int64)
 
 
 def allowed_cuts(counts: NDArray[np.int32], min_child_samples: int) -> NDArray[np.bool_]:

@@ -26,7 +26,7 @@ SEGMENT = 256
 
 def sum_nodes(
     key: PublicKey,
-    ciphertexts: Ciphertexts,
+    parts: Sequence[Ciphertexts],
     binned: NDArray[np.uint8],
     rows_of_nodes: Sequence[NDArray[np.int32]],
     features: NDArray[np.int32],
@@ -34,13 +34,14 @@ def sum_nodes(
     *,
     clock: Clock,
     n_jobs: int,
-) -> Ciphertexts:
+) -> list[Ciphertexts]:
     """Add the rows' ciphertexts up to the cells of all nodes.
 
     Parameters
     ----------
     key : PublicKey
-    ciphertexts : Ciphertexts, shape (n_rows, words)
+    parts : sequence of Ciphertexts, shape (n_rows, words)
+        The parts of the rows; each is added up for itself, by the same plan.
     binned, rows_of_nodes, features, layout
         See `joint.plan_sums`.
     clock : Clock
@@ -50,17 +51,19 @@ def sum_nodes(
 
     Returns
     -------
-    Ciphertexts, shape (len(rows_of_nodes) * layout.cells_per_node, words)
-        Not re-randomised: never let these leave the party.
+    list of Ciphertexts, shape (len(rows_of_nodes) * layout.cells_per_node, words)
+        For each part. Not re-randomised: never let these leave the party.
     """
     per_node = layout.cells_per_node
-    cells = np.empty((len(rows_of_nodes) * per_node, key.ciphertext_words), np.uint64)
+    shape = (len(rows_of_nodes) * per_node, key.ciphertext_words)
+    cells = [np.empty(shape, np.uint64) for _ in parts]
     for batch in node_batches([len(rows) for rows in rows_of_nodes], BATCH_ROWS * n_jobs):
         with clock.phase("plan"):
             plan = plan_sums(binned, rows_of_nodes[batch], features, layout)
-        with clock.phase("sum", plan.additions):
+        with clock.phase("sum", plan.additions * len(parts)):
             of_batch = slice(batch.start * per_node, batch.stop * per_node)
-            cells[of_batch] = sum_cells(key, ciphertexts, plan, n_jobs=n_jobs)
+            for sums, ciphertexts in zip(cells, parts, strict=True):
+                sums[of_batch] = sum_cells(key, ciphertexts, plan, n_jobs=n_jobs)
         del plan  # before the next one is made
     return cells
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from secureboost.dictionary import Categories, is_categorical
 from secureboost.gbdt.policy import Budget, Policy
 from secureboost.gbdt.store import HalfStore, MemoryStore
 
@@ -21,11 +22,16 @@ class FeatureTable:
         Row ids, in order.
     feature_names : tuple of str
     columns : array of shape (n_features, n_rows), float32
-        NaN is missing.
+        NaN is missing; columns of categories hold codes.
     policy : Policy
     budget : Budget
         What has been given out, over all sessions.
     store : HalfStore
+    categories : Categories
+        For each column of categories the names of its codes; None for a column of numbers. By
+        default all columns are numbers.
+    monotone : array of shape (n_features,), int8
+        The declared sign of each column's effect; 0, the default, where none is declared.
     """
 
     party: str
@@ -35,3 +41,17 @@ class FeatureTable:
     policy: Policy = field(default_factory=Policy)
     budget: Budget = field(default_factory=lambda: Budget(Policy()))
     store: HalfStore = field(default_factory=MemoryStore)
+    categories: Categories = ()
+    monotone: NDArray[np.int8] = field(default_factory=lambda: np.zeros(0, dtype=np.int8))
+
+    def __post_init__(self) -> None:
+        n_features = len(self.columns)
+        if not self.categories:
+            object.__setattr__(self, "categories", (None,) * n_features)
+        if not len(self.monotone):
+            object.__setattr__(self, "monotone", np.zeros(n_features, dtype=np.int8))
+
+    @property
+    def categorical(self) -> NDArray[np.bool_]:
+        """Which columns are of categories, shape (n_features,), bool."""
+        return is_categorical(self.categories)

@@ -6,7 +6,7 @@ could be had by subtraction is below the floor that both agreed on.
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 
 import numpy as np
@@ -25,7 +25,9 @@ class FeatureTree:
     tree : int
         Its number.
     n_rows : int
-        Rows of the training set.
+        Rows that travel down the tree.
+    n_training : int
+        The first of them, which alone may have gradients.
     min_child_samples : int
         No node and no side of a split may have fewer active rows.
 
@@ -39,11 +41,12 @@ class FeatureTree:
         The tree's columns, once the first question has named them.
     """
 
-    def __init__(self, tree: int, n_rows: int, min_child_samples: int) -> None:
+    def __init__(self, tree: int, n_rows: int, n_training: int, min_child_samples: int) -> None:
         self.tree = tree
         self.active = np.zeros(n_rows, np.bool_)
         self.features: NDArray[np.int32] | None = None
         self.rows_of_node: dict[int, NDArray[np.int32]] = {}
+        self._n_training = n_training
         self._min_child_samples = min_child_samples
         self._next_row = 0
         # rows with the same number were last seen in one node, on one side of our own split
@@ -61,9 +64,9 @@ class FeatureTree:
         """
         if self.features is not None:
             raise Refusal(Code.TREE, f"tree {self.tree} grows already; its rows cannot change")
-        if len(rows) == 0 or rows[0] < self._next_row or rows[-1] >= len(self.active):
+        if len(rows) == 0 or rows[0] < self._next_row or rows[-1] >= self._n_training:
             raise Refusal(
-                Code.ROWS, f"a block's rows must lie in {self._next_row}..{len(self.active) - 1}"
+                Code.ROWS, f"a block's rows must lie in {self._next_row}..{self._n_training - 1}"
             )
         if np.any(np.diff(rows) <= 0):
             raise Refusal(Code.ROWS, "the rows of a block must ascend")
@@ -222,18 +225,6 @@ def rows_left(
     return left
 
 
-def check_split(
-    node: int, feature: int, cut: int, tree: FeatureTree, n_bins: Mapping[int, int]
-) -> None:
-    """Refuse a split of an unknown node, of a column outside the tree, or after no bin."""
-    if node not in tree.rows_of_node:
-        raise Refusal(Code.SPLIT, f"node {node} was not asked for, or was parted since")
-    if feature not in n_bins:
-        raise Refusal(Code.SPLIT, f"column {feature} does not take part in this tree")
-    if not 0 <= cut < n_bins[feature]:
-        raise Refusal(Code.SPLIT, f"column {feature} has no cut after bin {cut}")
-
-
 _BLOCK = 1024  # rows whose values stay in the cache while all splits look at them
 
 
@@ -246,7 +237,7 @@ def route_bits(
     missing_left: NDArray[np.bool_],
     out: NDArray[np.uint8],
 ) -> None:
-    """Write one bit per split and row, lowest bit first.
+    """Write one bit per split of numbers and row, lowest bit first.
 
     Row ``8 b + k`` of a block is kept as ``block[feature, k, b]``, so that comparing eight of them
     to make a byte is the same work for neighbouring bytes: the compiler makes vectors of it.
@@ -257,8 +248,9 @@ def route_bits(
     rows : array of shape (n,), int32
     features, thresholds, missing_left : arrays of shape (n_splits,)
         Values at most the threshold go left; an infinite one sends every present value left.
+        Splits with a negative feature are left out.
     out : array of shape (n_splits, ceil(n / 8)), uint8
-        Overwritten; the bits behind the last row are zero.
+        Overwritten where there is a feature; the bits behind the last row are zero.
     """
     block = np.zeros((len(columns), 8, _BLOCK // 8), np.float32)
     for begin in range(0, len(rows), _BLOCK):
@@ -270,9 +262,11 @@ def route_bits(
         n_bytes = (count + 7) >> 3
         last = np.uint8(0xFF >> (8 * n_bytes - count))
         for split in range(len(features)):
-            line = out[split, begin >> 3 : (begin >> 3) + n_bytes]
-            compare(block[features[split]], thresholds[split], missing_left[split], line)
-            line[n_bytes - 1] &= last
+            feature = features[split]
+            if feature >= 0:
+                line = out[split, begin >> 3 : (begin >> 3) + n_bytes]
+                compare(block[feature], thresholds[split], missing_left[split], line)
+                line[n_bytes - 1] &= last
 
 
 @kernel

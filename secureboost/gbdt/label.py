@@ -4,37 +4,49 @@ Training without feature parties runs the very same code over own columns alone:
 plaintext twin with which a federated model is compared.
 """
 
+import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from crypto.fixed_point import FixedPoint
+from crypto.fixed_point import Quantiser
 from crypto.packing import GradientPacking
 from crypto.scheme import PrivateKey
 from parties.session import Session
 from parties.traffic import Traffic
 from secureboost.binning import BinMapper
-from secureboost.clock import Clock, Phase
-from secureboost.errors import IntegrityError
-from secureboost.gbdt.booster import Booster, OnTree
-from secureboost.gbdt.columns import Columns
+from secureboost.clock import Clock
+from secureboost.dictionary import Categories
+from secureboost.errors import ConfigError, IntegrityError
+from secureboost.gbdt.agreement import Agreement, PartyTime, check_frontier
+from secureboost.gbdt.booster import ALL_OUTPUTS, Boosted, Booster, Publish, tree_outputs
+from secureboost.gbdt.checkpoint import Checkpoint, Recovery, run_digests
+from secureboost.gbdt.columns import Gradients
+from secureboost.gbdt.constraints import (
+    Interactions,
+    Monotone,
+    OwnedColumns,
+    interaction_groups,
+    monotone_signs,
+)
+from secureboost.gbdt.counts import group_floors
 from secureboost.gbdt.grower import InconsistentDivisionError
 from secureboost.gbdt.halves import make_label_half
 from secureboost.gbdt.local import LocalColumns
 from secureboost.gbdt.model import LabelHalf, new_model_id
+from secureboost.gbdt.monitor import Monitor
 from secureboost.gbdt.params import BoosterParams
 from secureboost.gbdt.partner import LABEL_PARTY, Partner, open_session
-from secureboost.gbdt.precision import ROUNDING_ERROR
-from secureboost.gbdt.protocol import FEATURE_PHASES, NO_NODE, Finish, Finished, Ready, Setup
+from secureboost.gbdt.precision import HESSIAN_ERROR, ROUNDING_ERROR
 from secureboost.gbdt.remote import KeyOwner, RemoteColumns
+from secureboost.gbdt.rules import Rules
+from secureboost.gbdt.tree import Ensemble
+from secureboost.gbdt.warm_start import Base, extend
 from secureboost.objectives import Objective
-
-MAX_FEATURES = 1 << 16
-"""A party with more columns would make the label party's histograms larger than its memory."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -44,35 +56,54 @@ class TrainingTable:
     Attributes
     ----------
     X : array of shape (n_rows, n_features), float32
-        Own columns; NaN is missing.
-    y : array of shape (n_rows,), float64
-    weight : array of shape (n_rows,), float64
+        Own columns; NaN is missing, categories are codes. The first ``len(y)`` rows are trained
+        on, the others only evaluated.
+    categories : tuple of (tuple of str, or None)
+        Names of the codes of each column.
+    y, weight : arrays of shape (n_training,), float64
     feature_names : tuple of str
     named : bool
         The names are the table's own, not made up for an array.
+    owners : tuple of str
+        For pooled training the party that would own each column; empty for the label party's.
     """
 
     X: NDArray[np.float32]
+    categories: Categories
     y: NDArray[np.float64]
     weight: NDArray[np.float64]
     feature_names: tuple[str, ...]
     named: bool
+    owners: tuple[str, ...]
 
 
-@dataclass(frozen=True)
-class PartyTime:
-    """Where one party's time went.
+@dataclass(frozen=True, repr=False)
+class Task:
+    """What is to be learnt from a table, and how.
 
     Attributes
     ----------
-    phases : mapping of str to Phase
-    cpu_seconds : float
-        Processor time of its process, all threads together. Parties in one process count for each
-        other.
+    params : BoosterParams
+    objective : Objective
+    monotone, interactions
+        Constraints by name (`constraints`).
+    monitor : Monitor
+    classes : tuple
+        To be kept with the model; empty for a regression.
+    parameters : dict
+        Constructor parameters, to be kept with the model.
+    base : Base, optional
+        A model to begin with; `params.n_estimators` rounds come on top of its.
     """
 
-    phases: Mapping[str, Phase]
-    cpu_seconds: float
+    params: BoosterParams
+    objective: Objective
+    monotone: Monotone
+    interactions: Interactions
+    monitor: Monitor
+    classes: tuple[bool | int | float | str, ...]
+    parameters: dict[str, Any]
+    base: Base | None = None
 
 
 @dataclass(frozen=True, repr=False)
@@ -99,14 +130,13 @@ class Trained:
 def train(
     table: TrainingTable,
     partners: Sequence[Partner],
-    params: BoosterParams,
-    objective: Objective,
+    task: Task,
     *,
     make_key: Callable[[], PrivateKey],
-    classes: tuple[bool | int | float | str, ...],
-    parameters: dict[str, Any],
+    recovery: Recovery | None = None,
+    session: Session | None = None,
+    keep: bool = True,
     n_jobs: int = 1,
-    on_tree: OnTree | None = None,
 ) -> Trained:
     """Train a model over own columns and those of the partners.
 
@@ -115,18 +145,17 @@ def train(
     table : TrainingTable
     partners : sequence of Partner
         Their order numbers the columns, behind the label party's own.
-    params : BoosterParams
-    objective : Objective
+    task : Task
     make_key : callable
-        Makes the private key of this session; called only if there are partners.
-    classes : tuple
-        The two classes, the positive one last; to be kept with the model.
-    parameters : dict
-        Constructor parameters, to be kept with the model.
+        Makes the private key; called only if there are partners.
+    recovery : Recovery, optional
+        Where checkpoints go, and whether a run is gone on with.
+    session : Session, optional
+        An open session with these partners, which stays open; by default one is opened.
+    keep : bool
+        Whether partners keep their halves; not where the model is only measured.
     n_jobs : int
         Threads.
-    on_tree : callable, optional
-        See `Booster.fit`.
 
     Returns
     -------
@@ -139,128 +168,301 @@ def train(
         If a partner refuses or fails; the others are released.
     secureboost.errors.IntegrityError
         If a partner's answers contradict each other.
+    secureboost.errors.ModelError
+        If the interrupted run cannot be gone on with.
     """
-    clock, cpu_before = Clock(), time.process_time()
-    with clock.phase("bin", table.X.size):
-        mapper = BinMapper.fit(table.X, params.max_bin, n_jobs=n_jobs)
-        binned = mapper.transform(table.X, n_jobs=n_jobs)
-    own = LocalColumns(
-        "", binned, mapper.n_bins, params.max_bin, params.min_child_samples, n_jobs, clock
-    )
-    model_id = new_model_id()
-    heaviest = float(table.weight.max())
-    gradient_bound = objective.max_abs_gradient * heaviest
-    hessian_bound = objective.max_hessian * heaviest
-    encoding = FixedPoint.for_bound(
-        max(gradient_bound, hessian_bound), len(table.y), ROUNDING_ERROR
-    )
-    booster = Booster(params, objective, encoding, clock)
-
-    def finish(sources: Sequence[Columns], publish: Any = None) -> LabelHalf:
-        ensemble = booster.fit(sources, table.y, table.weight, publish=publish, on_tree=on_tree)
-        return make_label_half(
-            ensemble.with_thresholds(mapper.edges),
-            model_id=model_id,
-            objective=objective.name,
-            feature_names=table.feature_names,
-            named=table.named,
-            n_features=tuple(source.n_features for source in sources),
-            classes=classes,
-            parameters=parameters,
-        )
-
-    def own_time() -> PartyTime:
-        return PartyTime(clock.phases, time.process_time() - cpu_before)
-
+    run = _Run(table, partners, task, recovery or Recovery(), n_jobs)
     if not partners:
-        return Trained(finish([own]), {}, {LABEL_PARTY: own_time()}, {})
-    _check_frontier(params)
-    packing = GradientPacking(
-        len(table.y), encoding.max_integer(gradient_bound), encoding.max_integer(hessian_bound)
-    )
-    key_owner = KeyOwner(make_key(), packing, n_jobs, clock)
-    with open_session(partners) as session, key_owner.working_ahead(params):
-        remote = _set_up(session, partners, params, key_owner)
-        try:
-            half = finish(
-                [own, *remote],
-                lambda tree, gradients: key_owner.publish(session.peers, tree, gradients),
+        return run.alone()
+    check_frontier(task.params)
+    key = make_key()
+    if session is not None:
+        return run.with_partners(session, key, keep)
+    with open_session(partners) as opened:
+        return run.with_partners(opened, key, keep)
+
+
+class _Run:
+    """One training: what is made once, and the two ways through it."""
+
+    def __init__(
+        self,
+        table: TrainingTable,
+        partners: Sequence[Partner],
+        task: Task,
+        recovery: Recovery,
+        n_jobs: int,
+    ) -> None:
+        self._clock, self._cpu_before = Clock(), time.process_time()
+        self._table, self._partners, self._task = table, partners, task
+        self._n_jobs = n_jobs
+        self._quantisers = (
+            Quantiser(len(table.y), ROUNDING_ERROR),
+            Quantiser(len(table.y), HESSIAN_ERROR),
+        )
+        params = task.params
+        with self._clock.phase("bin", table.X.size):
+            self._mapper = BinMapper.fit(
+                table.X[: len(table.y)],
+                params.max_bin,
+                categorical=np.array([names is not None for names in table.categories]),
+                n_jobs=n_jobs,
             )
-        except InconsistentDivisionError as error:
-            raise IntegrityError(error.owner, error.problem) from error
-        finished = session.ask_all([Finish(model_id=model_id)] * len(partners))
-    times = {
-        peer.name: _party_time(peer.name, reply)
-        for peer, reply in zip(session.peers, finished, strict=True)
-    }
-    return Trained(
-        half,
-        session.traffic,
-        {LABEL_PARTY: own_time(), **times},
-        {columns.owner: tuple(columns.n_bins.tolist()) for columns in remote},
-    )
-
-
-def _set_up(
-    session: Session, partners: Sequence[Partner], params: BoosterParams, key_owner: KeyOwner
-) -> list[RemoteColumns]:
-    public_key = key_owner.key.public_key
-    replies = session.ask_all(
-        [
-            Setup(
-                scheme=public_key.scheme,
-                public_key=public_key.to_bytes(),
-                rows=partner.rows,
-                max_bin=params.max_bin,
-                min_child_samples=params.min_child_samples,
-                n_trees=params.n_estimators,
-                cell_bits=key_owner.packing.cell_bits,
-                cells=key_owner.cells,
+            self._binned = self._mapper.transform(table.X, n_jobs=n_jobs)
+        parties = tuple(partner.name for partner in partners)
+        base = task.base
+        if base is not None:
+            base.check(
+                task.objective.name,
+                tree_outputs(params, task.objective),
+                table.feature_names,
+                tuple(names is not None for names in table.categories),
+                parties,
             )
-            for partner in partners
-        ]
-    )
-    for peer, reply in zip(session.peers, replies, strict=True):
-        _check_bins(peer.name, reply, params.max_bin)
-    return [
-        RemoteColumns(peer, reply.n_bins, params.max_bin, params.min_child_samples, key_owner)
-        for peer, reply in zip(session.peers, replies, strict=True)
-    ]
+            params = replace(params, n_estimators=base.rounds + params.n_estimators)
+        self._base_splits = (0,) * (1 + len(parties)) if base is None else base.n_splits(parties)
+        self._params = params
+        self._recovery = recovery
+        self._digests = run_digests(table.X, table.y, table.weight, partners, base)
+        found = recovery.find(self._digests, task.parameters)
+        seed = secrets.randbits(63) if params.random_state is None else params.random_state
+        self._seed = found.seed if found else seed
+        self._model_id = found.model_id if found else new_model_id()
+        self._booster = Booster(params, task.objective, self._quantisers, self._seed, self._clock)
+        self._partner_bins: dict[str, tuple[int, ...]] = found.partner_bins if found else {}
+        self._resumed = found is not None
+        self._finished = found is not None and found.finished
+        if found:
+            self._boosted = found.boosted
+            task.monitor.restore(found.history)
+        elif base is not None:
+            self._boosted = Boosted(
+                np.array(base.half.base_score),
+                base.raw.copy(),
+                list(self._base_splits),
+                rounds=base.rounds,
+            )
+        else:
+            self._boosted = self._booster.begin(
+                table.y, table.weight, len(table.X), 1 + len(partners)
+            )
 
+    def alone(self) -> Trained:
+        """Train on own columns."""
+        self._boost([], None, lambda _n_splits: None)
+        return Trained(self._half([], {}), {}, {LABEL_PARTY: self._own_time()}, {})
 
-def _check_frontier(params: BoosterParams) -> None:
-    """Refuse trees with more open nodes than a question can name."""
-    limits = [2 ** min(params.max_depth, 64), params.max_leaves]
-    widest = min(limit for limit in limits if limit > 1)
-    if params.grow_policy == "depthwise" and widest >= NO_NODE:
-        raise ValueError(
-            f"max_depth={params.max_depth}, max_leaves={params.max_leaves}: with parties a level "
-            f"may have fewer than {NO_NODE} nodes; set max_depth to 15 or less, or max_leaves"
+    def with_partners(self, session: Session, key: PrivateKey, keep: bool) -> Trained:
+        """Train with these partners."""
+        params, objective = self._params, self._task.objective
+        outputs = tree_outputs(params, objective)
+        packing = GradientPacking(
+            len(self._table.y),
+            self._quantisers[0].max_integer,
+            self._quantisers[1].max_integer,
+            objective.n_outputs if ALL_OUTPUTS in outputs else 1,
+        )
+        key_owner = KeyOwner(key, packing, self._n_jobs, self._clock)
+        base = self._task.base
+        begins_with = "" if base is None else base.half.model_id
+        if self._boosted.rounds > (0 if base is None else base.rounds):
+            begins_with = self._model_id  # every partner has kept the rounds that we resume with
+        agreement = Agreement(session, self._partners, self._model_id, begins_with)
+        # of a run that had ended, some partners may have forgotten what the model does not use
+        n_splits = self._kept_splits() if self._finished else self._boosted.n_splits
+        n_trees = params.n_estimators * len(outputs)
+        remote = agreement.set_up(key_owner, params, len(self._table.y), n_trees, n_splits[1:])
+        self._check_bins_stayed(remote)
+        peers = {peer.name: peer for peer in session.peers}
+
+        def publish(tree: int, gradients: Gradients, features: Sequence[NDArray[np.int32]]) -> None:
+            used = [
+                peers[source.owner]
+                for source, columns in zip(remote, features[1:], strict=True)
+                if len(columns)
+            ]
+            if used:
+                key_owner.publish(used, tree, gradients)
+
+        rows = max(1, int(len(self._table.y) * params.subsample))
+        with key_owner.working_ahead(n_trees, rows):
+            try:
+                self._boost(remote, publish, agreement.keep)
+            except InconsistentDivisionError as error:
+                raise IntegrityError(error.owner, error.problem) from error
+        done = agreement.finish(self._kept_splits()[1:], keep)
+        return Trained(
+            self._half(remote, {party: closing.digest for party, closing in done.items()}),
+            session.traffic,
+            {
+                LABEL_PARTY: self._own_time(),
+                **{party: closing.time for party, closing in done.items()},
+            },
+            self._partner_bins,
         )
 
-
-def _party_time(party: str, reply: Finished) -> PartyTime:
-    if not len(reply.seconds) == len(reply.operations) == len(FEATURE_PHASES):
-        raise IntegrityError(party, "sent times of other phases than the protocol's")
-    return PartyTime(
-        {
-            name: Phase(float(seconds), int(operations))
-            for name, seconds, operations in zip(
-                FEATURE_PHASES, reply.seconds, reply.operations, strict=True
-            )
-        },
-        reply.cpu_seconds,
-    )
-
-
-def _check_bins(party: str, reply: Ready, max_bin: int) -> None:
-    n_bins = reply.n_bins
-    if not 0 < len(n_bins) <= MAX_FEATURES or n_bins.min() < 1 or n_bins.max() > max_bin:
-        raise IntegrityError(
-            party,
-            f"says that it has {len(n_bins)} columns, which must be 1..{MAX_FEATURES}, or that one "
-            f"has bins outside 1..{max_bin}",
+    def _boost(
+        self,
+        remote: Sequence[RemoteColumns],
+        publish: Publish | None,
+        keep: Callable[[Sequence[int]], None],
+    ) -> None:
+        """Train the rounds that are left."""
+        if self._finished:
+            return
+        columns = self._columns(remote)
+        signs = monotone_signs(self._task.monotone, columns)
+        self._check_constraints(signs)
+        n_own = len(self._table.feature_names)
+        own = LocalColumns(
+            "",
+            self._binned,
+            self._mapper.n_bins,
+            self._params.max_bin,
+            self._params.min_child_samples,
+            self._n_jobs,
+            self._clock,
+            categorical=self._mapper.categorical,
+            monotone=signs[:n_own],
+            min_group=group_floors(
+                self._mapper.n_bins,
+                self._params.max_cat_to_onehot,
+                self._params.min_child_samples,
+                self._params.least_group,
+            ),
         )
+        first = n_own
+        for source in remote:
+            source.monotone = signs[first : first + source.n_features]
+            first += source.n_features
+        rules = Rules(
+            np.array([not owner for owner in columns.owners]),
+            interaction_groups(self._task.interactions, columns),
+            self._row_classes(),
+        )
+
+        def on_round(model: Boosted) -> bool:
+            stop = self._task.monitor(model)
+            if self._recovery.path is not None:
+                keep(model.n_splits[1:])
+                ended = stop or model.rounds == self._params.n_estimators
+                self._checkpoint(ended).save(self._recovery.path)
+            return stop
+
+        if self._recovery.path is not None and not self._resumed:
+            # before any partner keeps something under the model's name
+            self._checkpoint(finished=False).save(self._recovery.path)
+        self._booster.fit(
+            [own, *remote],
+            self._table.y,
+            self._table.weight,
+            self._boosted,
+            rules=rules,
+            publish=publish,
+            on_round=on_round,
+        )
+
+    def _columns(self, remote: Sequence[RemoteColumns]) -> OwnedColumns:
+        """Everybody's columns as constraints name them."""
+        table = self._table
+        names, owners = list(table.feature_names), list(table.owners)
+        for source in remote:
+            names += [f"{source.owner}/{i}" for i in range(source.n_features)]
+            owners += [source.owner] * source.n_features
+        return OwnedColumns(
+            tuple(names),
+            tuple(owners),
+            np.concatenate([self._mapper.categorical, *(s.categorical for s in remote)]),
+            np.concatenate([np.zeros(len(table.owners), np.int8), *(s.monotone for s in remote)]),
+        )
+
+    def _check_constraints(self, signs: NDArray[np.int8]) -> None:
+        params, objective = self._params, self._task.objective
+        if signs.any() and ALL_OUTPUTS in tree_outputs(params, objective):
+            raise ConfigError(
+                "monotone_constraints do not go with multi_strategy='multi_output_tree': a leaf "
+                "has a value for each output; use 'one_output_per_tree'"
+            )
+
+    def _row_classes(self) -> NDArray[np.int32] | None:
+        """The class of each training row, -1 for the others, where the purity of nodes matters."""
+        if self._params.max_shared_purity == 1.0:
+            return None
+        if not self._task.classes:
+            raise ConfigError(
+                f"max_shared_purity={self._params.max_shared_purity} is about classes and "
+                f"does not fit objective {self._task.objective.name!r}"
+            )
+        classes = np.full(len(self._table.X), -1, dtype=np.int32)
+        classes[: len(self._table.y)] = self._table.y
+        return classes
+
+    def _check_bins_stayed(self, remote: Sequence[RemoteColumns]) -> None:
+        for source in remote:
+            before = self._partner_bins.get(source.owner)
+            now = tuple(source.n_bins.tolist())
+            if before is not None and before != now:
+                raise IntegrityError(
+                    source.owner,
+                    "has other bins than when the run began, so its table has changed; begin a "
+                    "new run",
+                )
+            self._partner_bins[source.owner] = now
+
+    def _ensemble(self) -> Ensemble:
+        """The trees that the model keeps."""
+        ensemble = Ensemble(
+            tuple(self._boosted.trees),
+            tuple(self._boosted.base_score.tolist()),
+            ("", *(partner.name for partner in self._partners)),
+            tuple(self._boosted.outputs),
+        )
+        best = self._task.monitor.best_iteration
+        return ensemble if best is None else ensemble.first_rounds(best + 1)
+
+    def _half(self, remote: Sequence[RemoteColumns], digests: Mapping[str, str]) -> LabelHalf:
+        table, objective = self._table, self._task.objective
+        base, best = self._task.base, self._task.monitor.best_iteration
+        if base is not None and best is not None:
+            best += base.rounds
+        half = make_label_half(
+            self._ensemble().with_thresholds(self._mapper.edges),
+            model_id=self._model_id,
+            objective=objective.name,
+            objective_parameters=objective.parameters,
+            best_iteration=best,
+            feature_names=table.feature_names,
+            categories=tuple(
+                None if names is None else self._mapper.kept_names(f, names)
+                for f, names in enumerate(table.categories)
+            ),
+            named=table.named,
+            n_features=(len(table.feature_names), *(s.n_features for s in remote)),
+            digests=digests,
+            classes=self._task.classes,
+            parameters=self._task.parameters,
+        )
+        return half if base is None else extend(base.half, half)
+
+    def _kept_splits(self) -> tuple[int, ...]:
+        """How many splits of each owner the model keeps."""
+        new = self._ensemble().n_splits
+        return tuple(a + b for a, b in zip(self._base_splits, new, strict=True))
+
+    def _checkpoint(self, finished: bool) -> Checkpoint:
+        return Checkpoint(
+            self._model_id,
+            self._seed,
+            self._digests,
+            self._task.parameters,
+            self._partner_bins,
+            self._boosted,
+            self._task.monitor.history,
+            finished,
+        )
+
+    def _own_time(self) -> PartyTime:
+        return PartyTime(self._clock.phases, time.process_time() - self._cpu_before)
 
 
 def booster_params(parameters: dict[str, Any]) -> BoosterParams:

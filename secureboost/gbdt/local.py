@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from secureboost.clock import Clock
 from secureboost.compiling import kernel
+from secureboost.gbdt.codes import left_bins
 from secureboost.gbdt.columns import Columns, Frontier, Gradients, NodeHistograms, Split
 from secureboost.gbdt.counts import NodeCounts
 from secureboost.gbdt.partition import RowPartition
@@ -36,6 +37,12 @@ class LocalColumns(Columns):
         Threads.
     clock : Clock, optional
         Phase ``histogram`` counts (row, column) pairs.
+    categorical : array of shape (n_features,), bool, optional
+        Columns of categories; none by default.
+    monotone : array of shape (n_features,), int8, optional
+        As in `columns.Columns`; all 0 by default.
+    min_group : int, or array of shape (n_features,)
+        Fewest active rows of a category that may go left (`counts.group_floors`).
     """
 
     def __init__(
@@ -47,15 +54,22 @@ class LocalColumns(Columns):
         min_child_samples: int = 1,
         n_jobs: int = 1,
         clock: Clock | None = None,
+        *,
+        categorical: NDArray[np.bool_] | None = None,
+        monotone: NDArray[np.int8] | None = None,
+        min_group: int | NDArray[np.int64] = 1,
     ) -> None:
+        none = np.zeros(len(n_bins), dtype=np.bool_)
         self.owner = owner
         self.n_bins = n_bins
+        self.categorical = none if categorical is None else categorical
+        self.monotone = none.astype(np.int8) if monotone is None else monotone
         self._binned = binned
         self._max_bin = max_bin
         self._n_jobs = n_jobs
         self._clock = clock or Clock()
         self._pool = ThreadPoolExecutor(n_jobs) if n_jobs > 1 else None
-        self._counts = NodeCounts(binned, max_bin, min_child_samples)
+        self._counts = NodeCounts(binned, max_bin, min_child_samples, self.categorical, min_group)
         self._values = np.empty((0, 2), dtype=np.int64)
         self._features = np.empty(0, dtype=np.int32)
 
@@ -69,16 +83,15 @@ class LocalColumns(Columns):
         """Ask for the sums of `frontier`: all but the first share of the columns starts now."""
         partition, features = frontier.partition, self._features
         bounds = partition.bounds(frontier.asked)
-        shape = (len(bounds), len(features), self._max_bin + 1, 2)
-        sums = np.zeros(shape, dtype=np.int64)
+        width = self._values.shape[1]
+        sums = np.zeros((len(bounds), len(features), self._max_bin + 1, width), dtype=np.int64)
+        add = sum_bins if width == 2 else sum_wide_bins
 
         def fill(first: int, behind: int) -> None:
-            sum_bins(
-                self._binned, features, first, behind, partition.order, bounds, self._values, sums
-            )
+            add(self._binned, features, first, behind, partition.order, bounds, self._values, sums)
 
         n_rows = int((bounds[:, 1] - bounds[:, 0]).sum())
-        shares = self._shares(n_rows)
+        shares = self._shares(n_rows * width // 2)
         pending = [self._pool.submit(fill, *share) for share in shares[1:]] if self._pool else []
 
         def collect() -> NodeHistograms:
@@ -108,14 +121,19 @@ class LocalColumns(Columns):
 
     def _goes_left(self, rows: NDArray[np.int32], split: Split) -> NDArray[np.bool_]:
         goes_left = np.empty(len(rows), dtype=np.bool_)
-        missing_bin = self._max_bin if split.missing_left else -1
-        divide_rows(self._binned[split.feature], rows, split.bin, missing_bin, goes_left)
+        column = self._binned[split.feature]
+        if split.codes:
+            left = left_bins(split.codes, self._max_bin, split.missing_left)
+            divide_rows_by_codes(column, rows, left, goes_left)
+        else:
+            missing_bin = self._max_bin if split.missing_left else -1
+            divide_rows(column, rows, split.bin, missing_bin, goes_left)
         return goes_left
 
-    def _shares(self, n_rows: int) -> list[tuple[int, int]]:
+    def _shares(self, work_per_column: int) -> list[tuple[int, int]]:
         """Ranges of columns, one for each thread that is worth it."""
         n_features = len(self._features)
-        work = n_rows * n_features
+        work = work_per_column * n_features
         shares = max(1, min(self._n_jobs, n_features, 1 + work // _WORTH_A_THREAD))
         edges = [n_features * i // shares for i in range(shares + 1)]
         return list(pairwise(edges))
@@ -135,7 +153,7 @@ def sum_bins(
     values: NDArray[np.int64],
     out: NDArray[np.int64],
 ) -> None:
-    """Add gradient and hessian of each node's rows, by column and bin, to `out`.
+    """Add gradient and hessian of each node's rows, by column and bin, to `out`: one output.
 
     Parameters
     ----------
@@ -168,6 +186,36 @@ def sum_bins(
 
 
 @kernel
+def sum_wide_bins(
+    binned: NDArray[np.uint8],
+    features: NDArray[np.int32],
+    first: int,
+    behind: int,
+    order: NDArray[np.int32],
+    bounds: NDArray[np.int64],
+    values: NDArray[np.int64],
+    out: NDArray[np.int64],
+) -> None:
+    """Do as `sum_bins` with any number of outputs: last axis of `values` and `out`."""
+    width = values.shape[1]
+    block_rows = max(1, 2 * _BLOCK // width)
+    block = np.empty((block_rows, width), dtype=np.int64)
+    for node in range(len(bounds)):
+        for start in range(bounds[node, 0], bounds[node, 1], block_rows):
+            rows = order[start : min(start + block_rows, bounds[node, 1])]
+            for i in range(len(rows)):
+                for j in range(width):
+                    block[i, j] = values[rows[i], j]
+            for f in range(first, behind):
+                column = binned[features[f]]
+                sums = out[node, f]
+                for i in range(len(rows)):
+                    b = column[rows[i]]
+                    for j in range(width):
+                        sums[b, j] += block[i, j]
+
+
+@kernel
 def divide_rows(
     column: NDArray[np.uint8],
     rows: NDArray[np.int32],
@@ -179,3 +227,15 @@ def divide_rows(
     for i in range(len(rows)):
         b = column[rows[i]]
         goes_left[i] = b <= cut or b == missing_bin
+
+
+@kernel
+def divide_rows_by_codes(
+    column: NDArray[np.uint8],
+    rows: NDArray[np.int32],
+    left: NDArray[np.bool_],
+    goes_left: NDArray[np.bool_],
+) -> None:
+    """Write into `goes_left` what `left` says of each row's bin."""
+    for i in range(len(rows)):
+        goes_left[i] = left[column[rows[i]]]

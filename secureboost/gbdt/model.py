@@ -1,25 +1,35 @@
-"""The two halves of a trained model, and what they are joined into when their owners meet.
+"""The two halves of a trained model, and the files they are kept in.
 
 Neither half means anything alone. The label party keeps the shape of the trees, the leaf values and
-the thresholds of its *own* columns; where a partner's column won it keeps a split number. The
-feature party keeps the table split number -> (column, threshold). A half is JSON with a schema
-and a version; its numbers survive the round trip bit for bit.
+the splits of its *own* columns; where a partner's column won it keeps a split number. The feature
+party keeps the table split number -> (column, threshold or categories). A half is JSON with a
+schema (`half_schema`) and a version; its numbers survive the round trip bit for bit. The label
+party's half holds a hash of each partner's, which ties them together.
 """
 
+import hashlib
 import re
 import secrets
-from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import msgspec
-import numpy as np
-from numpy.typing import NDArray
+from msgspec import Meta
 
+from secureboost.dictionary import Categories
 from secureboost.errors import ModelError
 from secureboost.files import write_atomically
+from secureboost.gbdt.model_checks import check_label_half, check_split_table
 
 VERSION = 1
+"""A change of the fields below needs another one: their JSON is what `half_digest` hashes."""
+
+# Forms that reading a file checks, and that its schema shows.
+Id = Annotated[str, Meta(pattern=r"^[0-9a-f]{32}$", max_length=32)]
+Digest = Annotated[str, Meta(pattern=r"^([0-9a-f]{64})?$", max_length=64)]
+Count = Annotated[int, Meta(ge=0, lt=2**31)]
+Name = Annotated[str, Meta(min_length=1)]
+
 _MODEL_ID = re.compile(r"[0-9a-f]{32}")
 
 
@@ -48,13 +58,17 @@ class PartnerSummary(msgspec.Struct, frozen=True, kw_only=True):
         used which column is not kept.
     split_counts : tuple of int
         How many splits each of its columns won.
+    digest : str
+        `half_digest` of its half, in hexadecimal: this label half goes with that half alone. Empty
+        if the partner kept none.
     """
 
-    name: str
-    n_features: int
-    n_splits: int
+    name: Name
+    n_features: Count
+    n_splits: Count
     gains: tuple[float, ...]
-    split_counts: tuple[int, ...]
+    split_counts: tuple[Count, ...]
+    digest: Digest
 
 
 class TreeArrays(msgspec.Struct, frozen=True, kw_only=True):
@@ -69,19 +83,33 @@ class TreeArrays(msgspec.Struct, frozen=True, kw_only=True):
     threshold : tuple of (float or None)
         Own splits only: values at most this go left (float32 values).
     bin : tuple of int
-        Own splits only: the bin whose upper edge the threshold is; -1 otherwise.
-    missing_left, left, right, value
-        Where rows without a value go (own splits), children, leaf value (log odds).
+        Own splits of numbers only: the bin whose upper edge the threshold is; -1 otherwise.
+    codes : tuple of (tuple of int, or None)
+        Own splits by categories only: the codes that go left, ascending.
+    missing_left, left, right : tuple
+        Where rows without a value go (own splits), children.
+    value : tuple of float
+        Leaf values, times the learning rate; of a tree with several outputs those of a node behind
+        each other.
+    gain, cover : tuple of float
+        Gain of an own split (0 for a partner's and for a leaf); sum of hessians of the node's rows,
+        over all outputs.
+    output : int
+        The output that the tree adds to; -1 for all of them.
     """
 
     owner: tuple[int, ...]
     split: tuple[int, ...]
     threshold: tuple[float | None, ...]
     bin: tuple[int, ...]
+    codes: tuple[tuple[int, ...] | None, ...]
     missing_left: tuple[bool, ...]
     left: tuple[int, ...]
     right: tuple[int, ...]
     value: tuple[float, ...]
+    gain: tuple[float, ...]
+    cover: tuple[float, ...]
+    output: int
 
 
 class LabelHalf(msgspec.Struct, frozen=True, kw_only=True, tag="secureboost.label"):
@@ -92,11 +120,18 @@ class LabelHalf(msgspec.Struct, frozen=True, kw_only=True, tag="secureboost.labe
     version : int
     model_id : str
     objective : str
-        Its registered name, e.g. ``binary:logistic``.
-    base_score : float
-        Raw score (log odds) of every row before the first tree.
+        Its registered name, e.g. ``binary:logistic``; ``custom`` for a callable, whose model gives
+        raw scores only.
+    objective_parameters : dict
+        Its parameters that differ from their defaults (`objectives.make_objective`).
+    base_score : tuple of float
+        Raw score of every row before the first tree, output by output.
+    best_iteration : int or None
+        The last round that is kept, where early stopping chose it.
     feature_names : tuple of str
         Own columns in training order.
+    categories : tuple of (tuple of str, or None)
+        For each own column the names of its codes; None for a column of numbers.
     named : bool
         The names are the table's own, not made up for an array.
     gains : tuple of float
@@ -105,20 +140,24 @@ class LabelHalf(msgspec.Struct, frozen=True, kw_only=True, tag="secureboost.labe
         How many splits each own column won.
     partners : tuple of PartnerSummary
     classes : tuple
-        The two classes, the positive one last.
+        The classes in the order of the outputs, the positive one of two last; empty for a
+        regression.
     parameters : dict
         The constructor parameters of the estimator that trained it.
     trees : tuple of TreeArrays
     """
 
     version: int = VERSION
-    model_id: str
+    model_id: Id
     objective: str
-    base_score: float
+    objective_parameters: dict[str, float]
+    base_score: Annotated[tuple[float, ...], Meta(min_length=1)]
+    best_iteration: int | None = None
     feature_names: tuple[str, ...]
+    categories: Categories
     named: bool
     gains: tuple[float, ...]
-    split_counts: tuple[int, ...]
+    split_counts: tuple[Count, ...]
     partners: tuple[PartnerSummary, ...]
     classes: tuple[bool | int | float | str, ...]
     parameters: dict[str, Any]
@@ -132,14 +171,19 @@ class PartnerSplit(msgspec.Struct, frozen=True, kw_only=True):
     ----------
     feature : int
     bin : int
+        -1 in a split by categories.
     threshold : float or None
-        Values at most this go left; None where the cut separates missing from present values.
+        Values at most this go left; None where the cut separates missing from present values, and
+        in a split by categories.
+    codes : tuple of int, or None
+        Split by categories: the codes that go left, ascending.
     missing_left : bool
     """
 
     feature: int
     bin: int
     threshold: float | None
+    codes: tuple[int, ...] | None = None
     missing_left: bool
 
 
@@ -151,18 +195,39 @@ class PartyHalf(msgspec.Struct, frozen=True, kw_only=True, tag="secureboost.part
     version : int
     model_id : str
     party : str
+    salt : str
+        Random, 32 hexadecimal digits, so that the half's digest tells nothing of its content.
     feature_names : tuple of str
+    categories : tuple of (tuple of str, or None)
+        For each column the names of its codes in this model; None for a column of numbers.
     splits : tuple of PartnerSplit
     """
 
     version: int = VERSION
-    model_id: str
-    party: str
+    model_id: Id
+    party: Name
+    salt: Id = msgspec.field(default_factory=new_model_id)
     feature_names: tuple[str, ...]
+    categories: Categories
     splits: tuple[PartnerSplit, ...]
 
 
 Half = TypeVar("Half", LabelHalf, PartyHalf)
+
+_KINDS: dict[type, str] = {
+    LabelHalf: "label party's half of a model",
+    PartyHalf: "feature party's half of a model",
+}
+
+
+def half_digest(half: PartyHalf) -> bytes:
+    """SHA-256 of a feature party's half."""
+    return hashlib.sha256(msgspec.json.encode(half)).digest()
+
+
+def half_schema(kind: type[LabelHalf] | type[PartyHalf]) -> dict[str, Any]:
+    """The JSON schema of a half's file."""
+    return msgspec.json.schema(kind)
 
 
 def save_half(half: LabelHalf | PartyHalf, path: Path) -> None:
@@ -179,158 +244,50 @@ def load_half(path: Path, kind: type[Half]) -> Half:
         If the file is absent, not JSON, another kind of half, of a later version or inconsistent.
     """
     try:
-        half = msgspec.json.decode(path.read_bytes(), type=kind)
+        data = path.read_bytes()
     except FileNotFoundError:
         raise ModelError(
             f"{path}: no such file. The {_KINDS[kind]} lies in the folder given to save() or --out."
         ) from None
     except OSError as error:
         raise ModelError(f"{path}: cannot be read ({error.strerror}).") from error
-    except msgspec.DecodeError as error:
-        raise ModelError(f"{path} is not a {_KINDS[kind]}: {error}.") from error
-    if half.version != VERSION:
-        raise ModelError(
-            f"{path}: model version {half.version}, and this release reads version {VERSION}. "
-            "Install the release that wrote it."
-        )
-    if not is_model_id(half.model_id):
-        raise ModelError(f"{path}: the model id is not 32 hexadecimal digits.")
-    if isinstance(half, LabelHalf):
-        for number, tree in enumerate(half.trees):
-            _check_tree(tree, half, f"{path}, tree {number}")
-    elif any(not 0 <= s.feature < len(half.feature_names) for s in half.splits):
-        raise ModelError(f"{path}: a split names a column that the half does not have.")
-    return half
+    return decode_half(data, kind, str(path))
 
 
-_KINDS: dict[type, str] = {
-    LabelHalf: "label party's half of a model",
-    PartyHalf: "feature party's half of a model",
-}
-
-
-def _check_tree(tree: TreeArrays, half: LabelHalf, where: str) -> None:
-    """Refuse a tree whose walk could leave it: children come after their parent, splits exist."""
-    n = len(tree.owner)
-    if n == 0 or any(len(column) != n for column in msgspec.structs.astuple(tree)):
-        raise ModelError(f"{where}: the node columns differ in length.")
-    limits = [len(half.feature_names), *(p.n_splits for p in half.partners)]
-    for node, owner in enumerate(tree.owner):
-        if owner == -1:
-            continue
-        if not 0 <= owner < len(limits) or not 0 <= tree.split[node] < limits[owner]:
-            raise ModelError(f"{where}: node {node} names a split that does not exist.")
-        if not (node < tree.left[node] < n and node < tree.right[node] < n):
-            raise ModelError(f"{where}: node {node} has children out of order.")
-
-
-JOINED_NODE = np.dtype(
-    [
-        ("party", "U64"),
-        ("column", "U128"),
-        ("bin", np.int32),
-        ("threshold", np.float64),
-        ("missing_left", np.bool_),
-        ("left", np.int32),
-        ("right", np.int32),
-        ("value", np.float64),
-    ]
-)
-"""A node of a joined tree; ``party`` is empty for the label party, ``column`` empty for a leaf."""
-
-
-def joined_trees(
-    label_half: LabelHalf,
-    party_halves: Mapping[str, PartyHalf] | Sequence[PartyHalf] = (),
-    *,
-    column_owner: Mapping[str, Sequence[str]] | None = None,
-) -> list[NDArray[np.void]]:
-    """Put the halves together: what their owners would see if they shared everything.
+def decode_half(data: bytes, kind: type[Half], where: str) -> Half:
+    """Read a half from the bytes of its file and check that it is one.
 
     Parameters
     ----------
-    label_half : LabelHalf
-    party_halves : mapping of name to PartyHalf, or a sequence of them
-        The half of every partner that the label half names.
-    column_owner : mapping of party name to column names, optional
-        For a model trained on pooled columns: who would own which. The named columns then
-        appear under their party, so that the result can be compared with a federated model.
-
-    Returns
-    -------
-    list of record arrays with dtype `JOINED_NODE`
-        One per tree. A federated model and its pooled twin give arrays equal with ``==``
-        (thresholds of leaves and of missing-value cuts are 0).
+    data : bytes
+    kind : type
+        `LabelHalf` or `PartyHalf`.
+    where : str
+        What errors call it.
 
     Raises
     ------
     secureboost.errors.ModelError
-        If a partner's half is absent, belongs to another model or lacks a split.
+        If it is not JSON, another kind of half, of a later version or inconsistent.
     """
-    halves = _halves_of(label_half, party_halves)
-    owners = {
-        column: party for party, columns in (column_owner or {}).items() for column in columns
-    }
-    trees = []
-    for tree in label_half.trees:
-        nodes = np.zeros(len(tree.owner), dtype=JOINED_NODE)
-        nodes["bin"] = -1
-        nodes["left"], nodes["right"], nodes["value"] = tree.left, tree.right, tree.value
-        for i, owner in enumerate(tree.owner):
-            if owner == -1:
-                continue
-            if owner == 0:
-                column = label_half.feature_names[tree.split[i]]
-                party = owners.get(column, "")
-                split = PartnerSplit(
-                    feature=tree.split[i],
-                    bin=tree.bin[i],
-                    threshold=tree.threshold[i],
-                    missing_left=tree.missing_left[i],
-                )
-            else:
-                half = halves[owner - 1]
-                split = half.splits[tree.split[i]]
-                party, column = half.party, half.feature_names[split.feature]
-            nodes["party"][i], nodes["column"][i] = party, column
-            nodes["bin"][i], nodes["missing_left"][i] = split.bin, split.missing_left
-            nodes["threshold"][i] = 0.0 if split.threshold is None else split.threshold
-        trees.append(nodes)
-    return trees
+    try:
+        version = msgspec.json.decode(data, type=_Head).version
+        if version != VERSION:
+            raise ModelError(
+                f"{where}: model version {version}, and this release reads version {VERSION}. "
+                "Install the release that wrote it."
+            )
+        half = msgspec.json.decode(data, type=kind)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise ModelError(f"{where} is not a {_KINDS[kind]}: {error}.") from error
+    if isinstance(half, LabelHalf):
+        check_label_half(half, where)
+    else:
+        check_split_table(half, where)
+    return half
 
 
-def _halves_of(
-    label_half: LabelHalf, party_halves: Mapping[str, PartyHalf] | Sequence[PartyHalf]
-) -> list[PartyHalf]:
-    given = party_halves.values() if isinstance(party_halves, Mapping) else party_halves
-    by_name = {half.party: half for half in given}
-    halves = []
-    for partner in label_half.partners:
-        half = by_name.get(partner.name)
-        if half is None:
-            raise ModelError(f"The half of party {partner.name!r} is missing.")
-        check_party_half(label_half, partner, half)
-        halves.append(half)
-    return halves
+class _Head(msgspec.Struct):
+    """What halves of every version have."""
 
-
-def check_party_half(label_half: LabelHalf, partner: PartnerSummary, half: PartyHalf) -> None:
-    """Refuse a half that is not the one that `label_half` was trained with.
-
-    Raises
-    ------
-    secureboost.errors.ModelError
-    """
-    if half.party != partner.name:
-        raise ModelError(f"The half of party {half.party!r} was given for {partner.name!r}.")
-    if half.model_id != label_half.model_id:
-        raise ModelError(
-            f"The half of party {partner.name!r} belongs to model {half.model_id}, the label "
-            f"party's to model {label_half.model_id}. Use the halves of one training run."
-        )
-    if len(half.splits) != partner.n_splits or len(half.feature_names) != partner.n_features:
-        raise ModelError(
-            f"The half of party {partner.name!r} has {len(half.splits)} splits over "
-            f"{len(half.feature_names)} columns; the label party's half expects "
-            f"{partner.n_splits} over {partner.n_features}."
-        )
+    version: int = VERSION

@@ -1,8 +1,12 @@
 """How finely gradients and hessians are rounded, from a stated error of scores.
 
 A row's gradient and hessian become multiples of a unit u, so each errs by at most u / 2. Everything
-after that is exact, in integers (`crypto.fixed_point`). What it does to a node of n rows, with sums
-G and H and value ``w = -T(G) / (H + reg_lambda)``; a prime marks the same from rounded numbers:
+after that is exact, in integers (`crypto.fixed_point`). The units are chosen anew in each round,
+from the largest gradient and the largest hessian among the rows (`crypto.fixed_point.Quantiser`);
+as a share of the largest, that of the hessians may be four times coarser: for log-loss, whose
+hessians are at most a quarter, this is one unit for both. What it does to a node of n rows, with
+sums G and H and value ``w = -T(G) / (H + reg_lambda)``; a prime marks the same from rounded
+numbers:
 
 **Sums**::
 
@@ -31,14 +35,15 @@ hundredth of the sum of its leaves' bounds, for errors differ in sign and are wo
 
 **The choice.** `SCORE_ERROR` after `STEPS`, for leaves of at least the mean curvature `CURVATURE`,
 gives the largest u, and `crypto.fixed_point.FixedPoint.for_bound` the least bits for it: 30 for
-gradients bounded by 1. It depends on nothing else, on purpose: a longer run must begin with the
-trees of a shorter one, so not on the number of trees; and feature parties see the width of a cell,
-so not on the labels. With nothing assumed about the curvature all rows could lie in one leaf of the
-least hessian: ``n / (min_child_weight + reg_lambda)`` asks for 9 bits more at 30,000 rows.
+gradients of at most 1, up to 31 for others. It depends on nothing else, on purpose: a longer run
+must begin with the trees of a shorter one, so not on the number of trees; and feature parties see
+the width of a cell, so not on the labels. With nothing assumed about the curvature all rows could
+lie in one leaf of the least hessian: ``n / (min_child_weight + reg_lambda)`` asks for 9 bits more
+at 30,000 rows.
 """
 
 SCORE_ERROR = 1e-6
-"""Most that rounding may move a score, in units of the gradient's bound (1: log-odds)."""
+"""Most that rounding may move a score, in units of the largest gradient (log-odds: at most 1)."""
 
 STEPS = 30.0
 """Trees times learning rate for which that holds: 100 trees at 0.3."""
@@ -50,4 +55,7 @@ LEAF_ERROR = SCORE_ERROR / STEPS
 """Most that rounding may move a leaf's value before the learning rate."""
 
 ROUNDING_ERROR = LEAF_ERROR * CURVATURE
-"""Most that rounding may move a row's gradient or hessian, as a share of their bound."""
+"""Most that rounding may move a row's gradient, as a share of the largest."""
+
+HESSIAN_ERROR = 4 * ROUNDING_ERROR
+"""Most that rounding may move a row's hessian, as a share of the largest."""

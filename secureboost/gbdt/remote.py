@@ -19,6 +19,7 @@ from parties.peer import Peer
 from secureboost.clock import Clock
 from secureboost.errors import IntegrityError
 from secureboost.gbdt.cells import CellLayout
+from secureboost.gbdt.codes import code_set
 from secureboost.gbdt.columns import Columns, Frontier, Gradients, NodeHistograms, Split
 from secureboost.gbdt.params import BoosterParams
 from secureboost.gbdt.partition import RowPartition
@@ -46,7 +47,7 @@ class KeyOwner:
     ----------
     key : PrivateKey
     packing : GradientPacking
-        Widths that no sum can exceed.
+        Widths that no sum can exceed; outputs that do not fit one ciphertext are dealt out.
     n_jobs : int
         Threads for encryption and decryption.
     clock : Clock
@@ -58,23 +59,29 @@ class KeyOwner:
         self, key: PrivateKey, packing: GradientPacking, n_jobs: int, clock: Clock
     ) -> None:
         self.key = key
-        self.packing = packing
+        self.packing = packing.fitting(key.public_key.plaintext_bits)
         self.n_jobs = n_jobs
         self.clock = clock
         self._pool: Pool | None = None
         self._last_tree = -1
 
     @contextmanager
-    def working_ahead(self, params: BoosterParams) -> Iterator[None]:
+    def working_ahead(self, n_trees: int, rows: int) -> Iterator[None]:
         """Make the randomness of the next tree while waiting for partners.
 
         With one thread nothing is made ahead. No more is made than the trees can use.
+
+        Parameters
+        ----------
+        n_trees : int
+            Trees are numbered below this.
+        rows : int
+            Rows of a tree.
         """
-        self._last_tree = params.n_estimators - 1
-        rows = max(1, int(self.packing.n_rows * params.subsample))
+        self._last_tree = n_trees - 1
         room = AHEAD_BYTES // (8 * self.key.public_key.ciphertext_words)
         if self.n_jobs > 1 and self._last_tree > 0:
-            self._pool = self.key.start_pool(min(rows, room))
+            self._pool = self.key.start_pool(min(rows * self.packing.parts, room))
         try:
             yield
         finally:
@@ -86,9 +93,9 @@ class KeyOwner:
         return self.packing.cells_per_ciphertext(self.key.public_key.plaintext_bits)
 
     def publish(self, peers: Sequence[Peer], tree: int, gradients: Gradients) -> None:
-        """Send every peer the encrypted gradients of the tree's rows, block by block.
+        """Send these peers the encrypted gradients of the tree's rows, block by block.
 
-        Returns when all peers have acknowledged all blocks.
+        Returns when all of them have acknowledged all blocks.
 
         Raises
         ------
@@ -112,7 +119,7 @@ class KeyOwner:
                 future.result()
 
     def decrypt_cells(self, ciphertexts: NDArray[np.uint64], n_cells: int) -> NDArray[np.int64]:
-        """Sums of gradient and hessian of each cell, shape (n_cells, 2).
+        """Sums of gradients and hessians of each cell, shape (n_cells, 2 * n_outputs).
 
         Raises
         ------
@@ -130,28 +137,33 @@ class RemoteColumns(Columns):
     Parameters
     ----------
     peer : Peer
-    n_bins : array of shape (n_features,), int32
-        As the party said in `protocol.Ready`.
-    max_bin : int
-    min_child_samples : int
-    owner : KeyOwner
+    n_bins, categorical, monotone : arrays of shape (n_features,)
+        See `columns.Columns`.
+    params : BoosterParams
+    key_owner : KeyOwner
+    n_splits : int
+        Splits that the party has already, where trees are added to a model.
     """
 
     def __init__(
         self,
         peer: Peer,
         n_bins: NDArray[np.int32],
-        max_bin: int,
-        min_child_samples: int,
+        categorical: NDArray[np.bool_],
+        monotone: NDArray[np.int8],
+        params: BoosterParams,
         key_owner: KeyOwner,
+        n_splits: int = 0,
     ) -> None:
         self.owner = peer.name
         self.n_bins = n_bins
+        self.categorical = categorical
+        self.monotone = monotone
         self._peer = peer
-        self._max_bin = max_bin
-        self._min_child_samples = min_child_samples
+        self._max_bin = params.max_bin
+        self._min_child_samples = params.min_child_samples
         self._key_owner = key_owner
-        self._n_splits = 0
+        self._n_splits = n_splits
 
     def begin_tree(self, tree: int, gradients: Gradients, features: NDArray[np.int32]) -> None:
         """Start a tree; its gradients were published before."""
@@ -191,7 +203,7 @@ class RemoteColumns(Columns):
     ) -> NodeHistograms:
         n_asked, layout = len(frontier.asked), self._layout
         n_cells = n_asked * layout.cells_per_node
-        expected = -(-n_cells // self._key_owner.cells)
+        expected = self._key_owner.packing.parts * -(-n_cells // self._key_owner.cells)
         if len(reply.ciphertexts) != expected:
             raise IntegrityError(
                 self.owner,
@@ -232,7 +244,7 @@ class RemoteColumns(Columns):
 
     def _read_allowed(self, reply: Histograms, n_nodes: int) -> NDArray[np.bool_] | None:
         shape = (n_nodes, len(self._features), self._max_bin, 2)
-        if self._min_child_samples == 1:
+        if self._min_child_samples == 1 and not self.categorical[self._features].any():
             if len(reply.allowed):
                 raise IntegrityError(self.owner, "sent a mask of cuts that was not asked for")
             return None
@@ -251,6 +263,7 @@ class RemoteColumns(Columns):
                 features=np.array([split.feature for split in splits], np.int32),
                 bins=np.array([split.bin for split in splits], np.int32),
                 missing_left=np.array([split.missing_left for split in splits], np.uint8),
+                codes=np.stack([code_set(split.codes) for split in splits]),
             )
         )
         self._n_splits += len(splits)

@@ -2,10 +2,12 @@
 
     node 0: owner 0, feature 3, bin 7        left 1, right 2
     node 1: owner 1, split_id 12             left 3, right 4     (a partner's: no feature, no bin)
-    node 2: leaf, value -0.21                left -1
+    node 2: owner 0, feature 5, codes {0, 4} left 5, right 6     (by categories: no bin)
+    node 3: leaf, value -0.21                left -1
 
-Owner 0 is the label party; its splits are known by feature, bin and threshold. A partner's split
-is known here by its number among that owner's splits only: the partner keeps what it means.
+Owner 0 is the label party; its splits are known by feature and by bin and threshold or a set of
+codes. A partner's split is known here by its number among that owner's splits only: the partner
+keeps what it means.
 """
 
 from collections.abc import Iterator, Sequence
@@ -16,37 +18,39 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from secureboost.compiling import kernel
+from secureboost.gbdt.codes import CODE_WORDS
+from secureboost.gbdt.walk import BLOCK, Forest, add_trees, make_forest
 
-NODE = np.dtype(
-    [
-        ("owner", np.int16),  # index among the sources; -1 for a leaf
-        ("feature", np.int32),  # column within its owner; -1 for a leaf or where not ours to know
-        ("bin", np.int16),  # rows in this bin or below go left; -1 as for `feature`
-        ("missing_left", np.bool_),
-        ("threshold", np.float32),  # own splits: rows with x <= threshold go left; NaN elsewhere
-        ("split_id", np.int32),  # number of a partner's split among that owner's; -1 elsewhere
-        ("left", np.int32),  # -1 for a leaf
-        ("right", np.int32),
-        ("value", np.float64),  # of a leaf, times the learning rate; 0 for inner nodes
-        ("gain", np.float64),  # of a split; 0 for a leaf
-        ("sum_hessian", np.float64),  # of the node's sampled rows
-    ]
-)
+
+def node_dtype(n_values: int = 1) -> np.dtype[np.void]:
+    """What a tree's records are: one value a leaf, or one for each output.
+
+    Parameters
+    ----------
+    n_values : int
+        Outputs that the tree adds to; with 1 the field ``value`` is a number, else an array.
+    """
+    return np.dtype(
+        [
+            ("owner", np.int16),  # index among the sources; -1 for a leaf
+            ("feature", np.int32),  # column within its owner; -1 for a leaf or where not known
+            ("bin", np.int16),  # rows up to this bin go left; -1 by categories, else as `feature`
+            ("codes", np.uint64, (CODE_WORDS,)),  # categories that go left; none in other splits
+            ("missing_left", np.bool_),
+            ("threshold", np.float32),  # own numbers: x <= threshold goes left; NaN elsewhere
+            ("split_id", np.int32),  # number of a partner's split among its owner's; -1 elsewhere
+            ("left", np.int32),  # -1 for a leaf
+            ("right", np.int32),
+            ("value", np.float64, () if n_values == 1 else (n_values,)),  # leaf, learning rate in
+            ("gain", np.float64),  # of a split; 0 for a leaf
+            ("sum_hessian", np.float64),  # of the node's sampled rows, over the tree's outputs
+        ]
+    )
+
+
+NODE = node_dtype()
 Tree = NDArray[np.void]
 
-# What prediction walks along: small, so that many trees stay in the cache.
-_STEP = np.dtype(
-    [
-        ("feature", np.int32),  # own: column; a partner's: -1 - row of the bit matrix
-        ("threshold", np.float32),
-        ("left", np.int32),  # -1 for a leaf
-        ("right", np.int32),
-        ("missing_left", np.bool_),
-    ],
-    align=True,
-)
-_BLOCK = 64  # rows that take a tree together: bits of a word
 _WORTH_A_THREAD = 4096  # rows
 
 
@@ -54,18 +58,57 @@ _WORTH_A_THREAD = 4096  # rows
 class Ensemble:
     """Trees and what they are added to.
 
+    A round has one tree with a value for each output, or for each output in turn a tree with one
+    value. The trees of the last round need not be complete.
+
     Attributes
     ----------
-    trees : tuple of record arrays, `NODE`
-    base_score : float
-        Raw score before the first tree.
+    trees : tuple of record arrays, `node_dtype`
+    base_score : tuple of float
+        Raw score before the first tree, output by output.
     owners : tuple of str
         Names of the sources, the label party (the empty string) first.
+    outputs : tuple of int
+        The output that each tree adds to; -1 for all.
+
+    Raises
+    ------
+    ValueError
+        If `outputs` or the trees' values do not fit the number of outputs.
     """
 
     trees: tuple[Tree, ...]
-    base_score: float
+    base_score: tuple[float, ...]
     owners: tuple[str, ...]
+    outputs: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        n_trees, n_outputs = len(self.trees), self.n_outputs
+        in_turn = tuple(i % n_outputs for i in range(n_trees))
+        if self.outputs not in (in_turn, (-1,) * n_trees):
+            raise ValueError(
+                f"outputs={self.outputs} of {n_trees} trees must be -1 for each, or count from 0 "
+                f"to {n_outputs - 1} again and again"
+            )
+        n_values = n_outputs // self.trees_per_round
+        for number, tree in enumerate(self.trees):
+            if tree.dtype != node_dtype(n_values):
+                raise ValueError(f"tree {number} does not have {n_values} values a node")
+
+    @property
+    def n_outputs(self) -> int:
+        """Raw scores of a row."""
+        return len(self.base_score)
+
+    @property
+    def trees_per_round(self) -> int:
+        """Trees of one round: the number of outputs if each tree has one of several, else 1."""
+        return self.n_outputs if self.outputs and self.outputs[0] >= 0 else 1
+
+    @property
+    def n_rounds(self) -> int:
+        """Complete rounds."""
+        return len(self.trees) // self.trees_per_round
 
     @property
     def n_splits(self) -> tuple[int, ...]:
@@ -79,14 +122,28 @@ class Ensemble:
             counts += np.bincount(tree["owner"][numbered], minlength=len(self.owners))
         return tuple(counts.tolist())
 
+    def first_rounds(self, n: int) -> "Ensemble":
+        """The same with the first `n` rounds alone; each owner's first splits are theirs.
+
+        Raises
+        ------
+        ValueError
+            If there are not so many complete rounds.
+        """
+        if not 0 <= n <= self.n_rounds:
+            raise ValueError(f"{n} rounds were asked for; the model has {self.n_rounds}")
+        n_trees = n * self.trees_per_round
+        return replace(self, trees=self.trees[:n_trees], outputs=self.outputs[:n_trees])
+
     def with_thresholds(self, edges: Sequence[NDArray[np.float32]]) -> "Ensemble":
-        """The same with the thresholds of owner 0's splits filled in.
+        """The same with the thresholds of owner 0's splits of numbers filled in.
 
         Parameters
         ----------
         edges : sequence of arrays, float32
-            Upper edges of owner 0's bins, column by column. The cut after the last bin, which
-            separates every value from missing, gets infinity.
+            Upper edges of owner 0's bins, column by column; of columns of categories they are not
+            looked at. The cut after the last bin, which separates every value from missing, gets
+            infinity.
         """
         return replace(self, trees=tuple(_with_thresholds(tree, edges) for tree in self.trees))
 
@@ -104,7 +161,7 @@ class Ensemble:
         Parameters
         ----------
         X : array of shape (n_rows, n_features), float32
-            Owner 0's columns; NaN is missing.
+            Owner 0's columns; NaN is missing. Categories are the model's codes, unseen ones NaN.
         goes_left : array of shape (sum(n_splits), ceil(n_rows / 8)), uint8, optional
             One bit per partner's split and row, lowest bit first (``np.packbits(...,
             bitorder="little")``): owner 1's splits by number, then owner 2's, and so on.
@@ -113,7 +170,7 @@ class Ensemble:
 
         Returns
         -------
-        array of shape (n_rows,), float64
+        array of shape (n_rows,) for one output, else (n_rows, n_outputs), float64
 
         Raises
         ------
@@ -121,31 +178,37 @@ class Ensemble:
             If a table has another shape than the trees need.
         """
         columns, bits = self._check_tables(X, goes_left)
-        steps, values, starts = self._flat
-        scores = np.full(len(X), self.base_score, dtype=np.float64)
+        forest, scores = self._forest, self._first_scores(len(X))
 
         def add(first: int, behind: int) -> None:
-            add_trees(columns, bits, steps, values, starts, scores, first, behind)
+            add_trees(columns, bits, forest, scores, first, behind)
 
         shares = max(1, min(n_jobs, len(X) // _WORTH_A_THREAD))
         if shares == 1:
             add(0, len(X))
-            return scores
-        edges = [len(X) * i // shares // _BLOCK * _BLOCK for i in range(shares)] + [len(X)]
+            return _by_row(scores)
+        edges = [len(X) * i // shares // BLOCK * BLOCK for i in range(shares)] + [len(X)]
         with ThreadPoolExecutor(shares) as pool:
             list(pool.map(add, edges[:-1], edges[1:]))
-        return scores
+        return _by_row(scores)
 
     def staged_raw_scores(
         self, X: NDArray[np.float32], goes_left: NDArray[np.uint8] | None = None
     ) -> Iterator[NDArray[np.float64]]:
-        """Scores after each tree, as `raw_scores`; the array is reused, so copy what is kept."""
+        """Scores after each complete round, as `raw_scores`.
+
+        The array may be used again for the next round, so copy what is kept.
+        """
         columns, bits = self._check_tables(X, goes_left)
-        steps, values, starts = self._flat
-        scores = np.full(len(X), self.base_score, dtype=np.float64)
-        for tree in range(len(starts)):
-            add_trees(columns, bits, steps, values, starts[tree : tree + 1], scores, 0, len(X))
-            yield scores
+        scores, step = self._first_scores(len(X)), self.trees_per_round
+        for first in range(0, self.n_rounds * step, step):
+            forest = self._forest.only(first, first + step)
+            add_trees(columns, bits, forest, scores, 0, len(X))
+            yield _by_row(scores)
+
+    def _first_scores(self, n_rows: int) -> NDArray[np.float64]:
+        """Scores before the first tree, shape (n_outputs, n_rows)."""
+        return np.repeat(np.array(self.base_score, np.float64)[:, np.newaxis], n_rows, axis=1)
 
     def _check_tables(
         self, X: NDArray[np.float32], goes_left: NDArray[np.uint8] | None
@@ -159,136 +222,27 @@ class Ensemble:
                 f"goes_left has shape {goes_left.shape}, {n_remote} partners' splits and "
                 f"{len(X)} rows need {(n_remote, (len(X) + 7) // 8)}"
             )
-        used = self._flat[0]["feature"].max(initial=-1)
+        forest = self._forest
+        by_codes = forest.columns_of_codes.max(initial=-1)
+        used = max(forest.steps["feature"].max(initial=-1), by_codes)
         if X.shape[1] <= used:
             raise ValueError(f"X has {X.shape[1]} columns, the trees use column {used}")
         return np.ascontiguousarray(X.T, dtype=np.float32), np.ascontiguousarray(goes_left)
 
     @cached_property
-    def _flat(self) -> tuple[NDArray[np.void], NDArray[np.float64], NDArray[np.int32]]:
-        """All trees' nodes behind each other, their values, and where each tree starts."""
-        sizes = np.array([len(tree) for tree in self.trees], dtype=np.int32)
-        starts = np.cumsum(sizes, dtype=np.int32) - sizes
+    def _forest(self) -> Forest:
         nodes = np.concatenate(self.trees) if self.trees else np.empty(0, dtype=NODE)
-        inner = nodes["left"] >= 0
-        first_bit = np.concatenate([[0], np.cumsum(self.n_splits)]).astype(np.int32)
-        steps = np.zeros(len(nodes), dtype=_STEP)
-        steps["threshold"] = nodes["threshold"]
-        steps["missing_left"] = nodes["missing_left"]
-        remote = nodes["split_id"] >= 0
-        row = first_bit[nodes["owner"]] + nodes["split_id"]
-        steps["feature"] = np.where(remote, -1 - row, nodes["feature"])
-        shift = np.repeat(starts, sizes)
-        steps["left"] = np.where(inner, nodes["left"] + shift, -1)
-        steps["right"] = np.where(inner, nodes["right"] + shift, -1)
-        return steps, np.ascontiguousarray(nodes["value"]), starts
+        return make_forest(nodes, [len(tree) for tree in self.trees], self.outputs, self.n_splits)
 
 
-def label_half(tree: Tree) -> Tree:
-    """What the label party keeps of a tree: of partners' splits only owner and number."""
-    half = tree.copy()
-    foreign = half["owner"] > 0
-    half["feature"][foreign] = -1
-    half["bin"][foreign] = -1
-    half["missing_left"][foreign] = False
-    return half
-
-
-def pooled(tree: Tree, n_features: Sequence[int]) -> Tree:
-    """The tree over one table with all owners' columns side by side.
-
-    Parameters
-    ----------
-    tree : record array, `NODE`
-        With features and bins of every owner.
-    n_features : sequence of int
-        Columns of each owner.
-    """
-    joined = tree.copy()
-    inner = joined["left"] >= 0
-    first = np.concatenate([[0], np.cumsum(n_features)[:-1]]).astype(np.int32)
-    joined["feature"][inner] += first[joined["owner"][inner]]
-    joined["owner"][inner] = 0
-    joined["split_id"] = -1
-    return joined
+def _by_row(scores: NDArray[np.float64]) -> NDArray[np.float64]:
+    """From (n_outputs, n_rows) to (n_rows, n_outputs), rows contiguous, or (n_rows,) for one."""
+    return scores[0] if len(scores) == 1 else np.ascontiguousarray(scores.T)
 
 
 def _with_thresholds(tree: Tree, edges: Sequence[NDArray[np.float32]]) -> Tree:
     filled = tree.copy()
-    for node in np.flatnonzero(filled["owner"] == 0):
+    for node in np.flatnonzero((filled["owner"] == 0) & (filled["bin"] >= 0)):
         own, cut = edges[filled["feature"][node]], filled["bin"][node]
         filled["threshold"][node] = own[cut] if cut < len(own) else np.inf
     return filled
-
-
-@kernel
-def add_trees(
-    columns: NDArray[np.float32],
-    bits: NDArray[np.uint8],
-    steps: NDArray[np.void],
-    values: NDArray[np.float64],
-    starts: NDArray[np.int32],
-    scores: NDArray[np.float64],
-    first: int,
-    behind: int,
-) -> None:
-    """Add the leaf values of rows `first` (a multiple of 64) to `behind`, tree after tree.
-
-    A word has a bit for each of 64 rows. A node that some of them reach hands the word of those
-    that go left to one child and the rest to the other, so that no branch depends on one row.
-    """
-    nodes = np.empty(len(steps) + 1, np.int32)
-    words = np.empty(len(steps) + 1, np.uint64)
-    for begin in range(first, behind, _BLOCK):
-        end = min(begin + _BLOCK, behind)
-        for start in starts:
-            nodes[0] = start
-            words[0] = ~np.uint64(0) >> np.uint64(_BLOCK - (end - begin))
-            waiting = 1
-            while waiting > 0:
-                waiting -= 1
-                node, here = nodes[waiting], words[waiting]
-                step = steps[node]
-                if step["left"] < 0:
-                    add_to_word(scores[begin:end], here, values[node])
-                    continue
-                feature = step["feature"]
-                if feature < 0:
-                    left = read_word(bits[-1 - feature], begin >> 3)
-                else:
-                    own = columns[feature, begin:end]
-                    left = compare_word(own, step["threshold"], step["missing_left"])
-                for child, rows in ((step["right"], here & ~left), (step["left"], here & left)):
-                    if rows:
-                        nodes[waiting], words[waiting] = child, rows
-                        waiting += 1
-
-
-@kernel
-def read_word(line: NDArray[np.uint8], first: int) -> np.uint64:
-    """Eight bytes from `first` on, or as many as there are, as a word."""
-    word = np.uint64(0)
-    for i in range(min(8, len(line) - first)):
-        word |= np.uint64(line[first + i]) << np.uint64(8 * i)
-    return word
-
-
-@kernel
-def compare_word(values: NDArray[np.float32], threshold: float, missing_left: bool) -> np.uint64:
-    """Bit i: value i goes left."""
-    word = np.uint64(0)
-    if missing_left:
-        for i in range(len(values)):
-            word |= np.uint64(not values[i] > threshold) << np.uint64(i)
-    else:
-        for i in range(len(values)):
-            word |= np.uint64(values[i] <= threshold) << np.uint64(i)
-    return word
-
-
-@kernel
-def add_to_word(scores: NDArray[np.float64], rows: np.uint64, value: float) -> None:
-    """Add `value` to score i if bit i is set."""
-    for i in range(len(scores)):
-        # adding zero to the others is a vector instruction; leaving them out is a jump each
-        scores[i] += value if (rows >> np.uint64(i)) & np.uint64(1) else 0.0

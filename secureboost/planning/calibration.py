@@ -19,16 +19,17 @@ from crypto.paillier_private import PaillierPrivateKey
 from crypto.plain import PlainScheme
 from crypto.scheme import Ciphertexts, PrivateKey, PublicKey
 from secureboost.clock import Phase
-from secureboost.gbdt.label import TrainingTable, train
+from secureboost.gbdt.label import Task, TrainingTable, train
+from secureboost.gbdt.monitor import Monitor
 from secureboost.gbdt.params import BoosterParams
 from secureboost.gbdt.partner import LABEL_PARTY
 from secureboost.gbdt.remote import BLOCK_ROWS
-from secureboost.objectives import OBJECTIVES
+from secureboost.objectives import make_objective
 from secureboost.partners import make_partners
 from secureboost.party import FeatureParty
 from secureboost.planning.loopback import message_cost
 from secureboost.planning.rates import Cost, Rates, Time
-from secureboost.planning.shape import unweighted_packing
+from secureboost.planning.shape import gradient_packing
 from secureboost.planning.watch import Watch, Work, fit_cost, timed, timed_cost
 from secureboost.trainers import get_trainer
 
@@ -70,7 +71,7 @@ def calibrate(
     watch = Watch()
     key = key or PaillierScheme().generate(key_bits)
     start = watch.read()
-    packing = unweighted_packing(_NOMINAL_ROWS)
+    packing = gradient_packing(_NOMINAL_ROWS)
     key.encrypt(packing.pack(np.zeros((1, 2), np.int64)), n_jobs=n_jobs)  # loads what is compiled
     watch = Watch()
     PaillierPrivateKey(key.p, key.q).prepare()
@@ -216,14 +217,20 @@ class _PlainRun:
         party = FeatureParty("partner", pd.DataFrame(X[:, _COLUMNS:], ids))
         params = BoosterParams(n_estimators=_TREES, max_depth=_DEPTH, max_bin=_BINS)
         watch = Watch()
+        objective = make_objective("binary:logistic")
         trained = train(
-            TrainingTable(own.to_numpy(), y, np.ones(n_rows), tuple(own.columns), True),
-            make_partners([party], own, get_trainer("secureboost")),
-            params,
-            OBJECTIVES["binary:logistic"](),
+            TrainingTable(
+                own.to_numpy(),
+                (None,) * _COLUMNS,
+                y,
+                np.ones(n_rows),
+                tuple(own.columns),
+                True,
+                ("",) * _COLUMNS,
+            ),
+            make_partners([party], ids, get_trainer("secureboost")),
+            Task(params, objective, None, None, Monitor([], [], objective.predict), (0, 1), {}),
             make_key=lambda: PlainScheme().generate(0),
-            classes=(0, 1),
-            parameters={},
             n_jobs=n_jobs,
         )
         self.label = trained.times[LABEL_PARTY].phases

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from secureboost.clock import COUNTED, Phase
-from secureboost.gbdt.label import PartyTime
+from secureboost.gbdt.agreement import PartyTime
 from secureboost.gbdt.partner import LABEL_PARTY
 from secureboost.planning.predict import PartyPlan, Plan
 

@@ -44,7 +44,7 @@ class Level:
 
 @dataclass(frozen=True)
 class Sums:
-    """What a feature party does for one question.
+    """What a feature party does for one question; each part of a cell counts.
 
     Attributes
     ----------
@@ -120,13 +120,13 @@ class Counts:
     def own_values(self) -> int:
         """Values that the label party adds up in its own histograms."""
         drawn = sum(level.rows for level in self.levels)
-        return int(drawn / self.shape.active_rows * self.shape.rows) * self.own_columns
+        return int(drawn / self.shape.active_rows * self.shape.all_rows) * self.own_columns
 
     @cached_property
     def sums(self) -> tuple[tuple[Sums, ...], ...]:
         """Work of each party, level by level."""
         return tuple(
-            tuple(_sums(level, bins, self.shape.cells_per_ciphertext) for level in self.levels)
+            tuple(_sums(self.shape, level, bins) for level in self.levels)
             for bins in self.partner_bins
         )
 
@@ -141,7 +141,7 @@ def expected_combinations(n_rows: float, bins: tuple[int, ...]) -> int:
     return min(math.ceil(-width * math.expm1(-n_rows / width)), math.ceil(n_rows))
 
 
-def _sums(level: Level, bins: tuple[int, ...], cells_per_ciphertext: int) -> Sums:
+def _sums(shape: Shape, level: Level, bins: tuple[int, ...]) -> Sums:
     rows = level.rows / level.asked
     cells_of = np.array(bins, np.int64) + 1  # a cell for missing values
     groups = cheapest_groups(
@@ -158,14 +158,14 @@ def _sums(level: Level, bins: tuple[int, ...], cells_per_ciphertext: int) -> Sum
         combinations = expected_combinations(rows, tuple(bins[f] for f in group))
         additions += len(group) * combinations
         segments += combinations + float(cells_of[list(group)].sum())
-    cells = level.asked * int(cells_of.sum())
+    cells, parts = level.asked * int(cells_of.sum()), shape.packing.parts
     return Sums(
         values=level.rows * len(bins),
         groups=len(groups),
-        additions=round(level.asked * additions),
-        segments=round(level.asked * segments),
-        cells=cells,
-        ciphertexts=-(-cells // cells_per_ciphertext),
+        additions=parts * round(level.asked * additions),
+        segments=parts * round(level.asked * segments),
+        cells=parts * cells,
+        ciphertexts=parts * -(-cells // shape.cells_per_ciphertext),
     )
 
 

@@ -20,29 +20,38 @@ _PARTNER_ROW = 4 * _INTEGER
 def label_memory(counts: Counts, rates: Rates) -> int:
     """Bytes of the label party's process."""
     shape = counts.shape
-    table = shape.rows * (shape.own_columns * (_VALUE + _BIN) + _LABEL_ROW)
+    table = shape.all_rows * (shape.own_columns * (_VALUE + _BIN) + shape.outputs * _LABEL_ROW)
     widest = max(level.nodes for level in counts.levels)
     # of a level, of the one above it, and the answers side by side
-    histograms = 3 * widest * counts.all_columns * (shape.bins + 1) * 2 * _INTEGER
-    block = min(BLOCK_ROWS, shape.active_rows) * shape.ciphertext_bytes
+    pairs = widest * counts.all_columns * (shape.bins + 1) * shape.outputs
+    histograms = 3 * pairs * 2 * _INTEGER
+    row = shape.packing.parts * shape.ciphertext_bytes
+    block = min(BLOCK_ROWS, shape.active_rows) * row
     blocks = 2 * IN_FLIGHT * len(counts.sums) * block
-    ahead = min(AHEAD_BYTES, shape.active_rows * shape.ciphertext_bytes)
+    ahead = min(AHEAD_BYTES, shape.active_rows * row)
     return rates.process_bytes + table + histograms + blocks + ahead
 
 
 def partner_memory(counts: Counts, number: int, rates: Rates) -> int:
     """Bytes of one feature party's process."""
     shape, columns = counts.shape, len(counts.shape.partner_bins[number])
-    table = shape.rows * (columns * (_VALUE + _BIN) + _PARTNER_ROW + shape.ciphertext_bytes)
+    parts = shape.packing.parts
+    table = shape.all_rows * (columns * (_VALUE + _BIN) + _PARTNER_ROW)
+    gradients = shape.rows * parts * shape.ciphertext_bytes
     question = max(
-        _question_memory(level, sums, shape.ciphertext_bytes, rates.n_jobs)
+        _question_memory(level, sums, shape.ciphertext_bytes, parts, rates.n_jobs)
         for level, sums in zip(counts.levels, counts.sums[number], strict=True)
     )
-    return rates.process_bytes + table + question
+    return rates.process_bytes + table + gradients + question
 
 
-def _question_memory(level: Level, sums: Sums, ciphertext_bytes: int, n_jobs: int) -> int:
-    """Bytes that answering takes; `gbdt.feature_sums` takes up the nodes batch by batch."""
+def _question_memory(
+    level: Level, sums: Sums, ciphertext_bytes: int, parts: int, n_jobs: int
+) -> int:
+    """Bytes that answering takes; `gbdt.feature_sums` takes up the nodes batch by batch.
+
+    Counts of `sums` are those of all parts together, which are summed one after the other.
+    """
     batch = min(1.0, max(1 / level.asked, BATCH_ROWS * n_jobs / level.rows))
     sorted_rows = batch * level.rows * sums.groups * _INDEX
     # cells of rows, and one group's combinations and their order

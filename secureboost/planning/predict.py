@@ -21,7 +21,7 @@ class PartyPlan:
     Attributes
     ----------
     phases : mapping of str to Phase
-        As `secureboost.gbdt.label.PartyTime` has them after a run; and ``start``, ``other``,
+        As `secureboost.gbdt.agreement.PartyTime` has them after a run; and ``start``, ``other``,
         ``messages`` and a feature party's ``bin``, which a run does not time on their own.
     cpu_seconds : float
         Processor time, all threads together.

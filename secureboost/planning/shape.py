@@ -3,27 +3,29 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from numbers import Integral, Real
 from typing import Literal
 
-from crypto.fixed_point import FixedPoint
+from crypto.fixed_point import Quantiser
 from crypto.modulus import check_key_bits
 from crypto.packing import GradientPacking
 from crypto.wide import WORD_BYTES, words_for
 from secureboost.errors import ConfigError
-from secureboost.gbdt.precision import ROUNDING_ERROR
+from secureboost.gbdt.precision import HESSIAN_ERROR, ROUNDING_ERROR
 from secureboost.gbdt.protocol import NO_NODE
-from secureboost.objectives import OBJECTIVES
 
 MAX_DEPTH = NO_NODE.bit_length() - 1
 """A question cannot name the nodes of a deeper level."""
 
 _LIMITS: dict[str, tuple[int, int]] = {
     "rows": (2, 2**31 - 1),
+    "eval_rows": (0, 2**31 - 1),
     "own_columns": (0, 2**16),
     "bins": (2, 255),
     "depth": (1, MAX_DEPTH),
     "trees": (1, 10**6),
+    "outputs": (1, 10**4),
     "min_child_samples": (1, 2**31 - 1),
 }
 Place = Literal["apart", "one machine", "one process"]
@@ -52,6 +54,10 @@ class Shape:
     min_child_samples : int
     subsample, colsample_bytree : float
         Share of rows and columns drawn for each tree.
+    eval_rows : int
+        Rows that are not trained on but ride along to be evaluated.
+    outputs : int
+        Values of a leaf: the number of classes where a tree is for all of them, else 1.
 
     Raises
     ------
@@ -70,6 +76,8 @@ class Shape:
     min_child_samples: int = 1
     subsample: float = 1.0
     colsample_bytree: float = 1.0
+    eval_rows: int = 0
+    outputs: int = 1
 
     def __post_init__(self) -> None:
         for name, (low, high) in _LIMITS.items():
@@ -94,14 +102,23 @@ class Shape:
         return max(1, int(self.subsample * self.rows))
 
     @property
+    def all_rows(self) -> int:
+        """Training rows and those that ride along."""
+        return self.rows + self.eval_rows
+
+    @cached_property
     def packing(self) -> GradientPacking:
-        """Widths of histogram cells; see `unweighted_packing`."""
-        return unweighted_packing(self.rows)
+        """Widths of histogram cells; outputs that do not fit one ciphertext are dealt out."""
+        return gradient_packing(self.rows, self.outputs).fitting(self._plaintext_bits)
 
     @property
     def cells_per_ciphertext(self) -> int:
         """Histogram cells that travel in one ciphertext."""
-        return self.packing.cells_per_ciphertext(self.key_bits - 2)
+        return self.packing.cells_per_ciphertext(self._plaintext_bits)
+
+    @property
+    def _plaintext_bits(self) -> int:
+        return self.key_bits - 2
 
     @property
     def ciphertext_bytes(self) -> int:
@@ -160,21 +177,18 @@ ONE_MACHINE = Link(math.inf, 0.0, "one machine")
 ONE_PROCESS = Link(math.inf, 0.0, "one process")
 
 
-def unweighted_packing(rows: int) -> GradientPacking:
-    """Widths of cells as the label party chooses them where no row has a weight.
+def gradient_packing(rows: int, outputs: int = 1) -> GradientPacking:
+    """Widths of cells as the label party chooses them, whatever the objective.
 
     Raises
     ------
     crypto.errors.CapacityError
         If sums over so many rows could overflow.
     """
-    objective = OBJECTIVES["binary:logistic"]()
-    encoding = FixedPoint.for_bound(objective.max_abs_gradient, rows, ROUNDING_ERROR)
-    return GradientPacking(
-        rows,
-        encoding.max_integer(objective.max_abs_gradient),
-        encoding.max_integer(objective.max_hessian),
+    gradient, hessian = (
+        Quantiser(rows, error).max_integer for error in (ROUNDING_ERROR, HESSIAN_ERROR)
     )
+    return GradientPacking(rows, gradient, hessian, outputs)
 
 
 def equal_bins(columns: Sequence[int], bins: int) -> tuple[tuple[int, ...], ...]:

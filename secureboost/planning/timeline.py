@@ -140,7 +140,7 @@ class _Tree:
             others = sum(answers, Time()).cpu
             idle = max(0.0, min(idle, self.rates.n_jobs * idle - others))
         shape = self.counts.shape
-        room = AHEAD_BYTES / (shape.ciphertext_bytes * shape.active_rows)
+        room = AHEAD_BYTES / (shape.ciphertext_bytes * shape.packing.parts * shape.active_rows)
         return _left(work, min(idle, room * work.cpu))
 
     def _masks(self, partner: Work, number: int, idle: float) -> float:

@@ -16,6 +16,7 @@ from crypto.wide import WORD_BYTES
 from parties.codec import frame_bytes
 from parties.messages import Ack, Message
 from parties.traffic import Traffic
+from secureboost.gbdt.codes import CODE_WORDS
 from secureboost.gbdt.protocol import (
     FEATURE_PHASES,
     Divide,
@@ -54,7 +55,13 @@ def _with_party(counts: Counts, number: int) -> dict[str, Traffic]:
             times, times * one.bytes_sent, times * one.bytes_received
         )
 
-    add(_setup(counts), Ready(n_bins=_zeros("int32", len(shape.partner_bins[number]))), 1)
+    all_columns = len(shape.partner_bins[number])
+    ready = Ready(
+        n_bins=_zeros("int32", all_columns),
+        categorical=_zeros("uint8", all_columns),
+        monotone=_zeros("int8", all_columns),
+    )
+    add(_setup(counts), ready, 1)
     tree = shape.trees - 1
     full, rest = divmod(shape.active_rows, BLOCK_ROWS)
     for rows, times in ((BLOCK_ROWS, full * shape.trees), (rest, shape.trees)):
@@ -65,7 +72,7 @@ def _with_party(counts: Counts, number: int) -> dict[str, Traffic]:
             tree=tree,
             nodes=_zeros("int32", level.nodes),
             asked=_zeros("int32", level.asked),
-            node_of_row=_zeros("uint16", shape.rows),
+            node_of_row=_zeros("uint16", shape.all_rows),
             features=_zeros("int32", columns),
         )
         cuts = level.nodes * columns * shape.bins * 2
@@ -77,18 +84,21 @@ def _with_party(counts: Counts, number: int) -> dict[str, Traffic]:
         share = counts.share_of_wins(number)
         won, asked = share * level.nodes, 1 - (1 - share) ** level.nodes
         splits = max(1, round(won / asked))
-        rows = round(share / asked * shape.rows)
+        rows = round(share / asked * shape.all_rows)
         add(
             _divide(tree, splits),
             Division(goes_left=_zeros("uint8", -(-rows // 8))),
             round(asked * shape.trees),
         )
-    finish = Finish(model_id="0" * 32)
+    finish = Finish(n_splits=0, keep=True)
     phases = len(FEATURE_PHASES)
     add(
         finish,
         Finished(
-            seconds=_zeros("float64", phases), operations=_zeros("int64", phases), cpu_seconds=0.0
+            seconds=_zeros("float64", phases),
+            operations=_zeros("int64", phases),
+            cpu_seconds=0.0,
+            digest=bytes(32),
         ),
         1,
     )
@@ -98,20 +108,29 @@ def _with_party(counts: Counts, number: int) -> dict[str, Traffic]:
 def _setup(counts: Counts) -> Setup:
     shape = counts.shape
     return Setup(
+        model_id="0" * 32,
+        base="",
+        first_split=0,
         scheme="paillier",
         public_key=encode_modulus("paillier", 1 << (shape.key_bits - 1)),
-        rows=_zeros("int32", shape.rows),
+        rows=_zeros("int32", shape.all_rows),
+        n_training=shape.rows,
         max_bin=shape.bins,
         min_child_samples=shape.min_child_samples,
+        min_group=shape.min_child_samples,
+        max_cat_to_onehot=1,
         n_trees=shape.trees,
         cell_bits=shape.packing.cell_bits,
         cells=shape.cells_per_ciphertext,
+        parts=shape.packing.parts,
     )
 
 
 def _block(counts: Counts, tree: int, rows: int) -> GradientBlock:
     return GradientBlock(
-        tree=tree, rows=_zeros("int32", rows), ciphertexts=_ciphertexts(counts, rows)
+        tree=tree,
+        rows=_zeros("int32", rows),
+        ciphertexts=_ciphertexts(counts, rows * counts.shape.packing.parts),
     )
 
 
@@ -124,6 +143,7 @@ def _divide(tree: int, splits: int) -> Divide:
         features=numbers,
         bins=numbers,
         missing_left=_zeros("uint8", splits),
+        codes=_zeros("uint64", splits, CODE_WORDS),
     )
 
 

@@ -19,20 +19,20 @@ def label_work(counts: Counts, rates: Rates) -> Work:
     shape, trees = counts.shape, counts.shape.trees
     questions = trees * len(counts.levels)
     ciphertexts = trees * sum(sums.ciphertexts for party in counts.sums for sums in party)
-    cells = counts.nodes * counts.all_columns * (shape.bins + 1)
-    values = shape.rows * shape.own_columns
-    rows = trees * shape.active_rows
-    divided = shape.rows * len(counts.levels) * trees
+    cells = counts.nodes * counts.all_columns * (shape.bins + 1) * shape.outputs
+    values = shape.all_rows * shape.own_columns
+    rows, own_values = trees * shape.active_rows, trees * counts.own_values
+    divided = shape.all_rows * len(counts.levels) * trees
     return {
         "start": (rates.start, 1),
         "bin": (rates.bin * values, values),
-        "encrypt": (rates.encrypt * rows, rows),
-        "histogram": (rates.histogram * (trees * counts.own_values), trees * counts.own_values),
+        "encrypt": (rates.encrypt * (rows * shape.packing.parts), rows),
+        "histogram": (rates.histogram * (own_values * shape.outputs), own_values),
         "decrypt": (rates.decrypt.of(questions * len(counts.sums), ciphertexts), ciphertexts),
         "split": (rates.split * (trees * cells), trees * counts.nodes),
         "divide": (rates.divide * divided, trees * counts.nodes),
         "other": (
-            rates.question.of(questions, questions * shape.rows) * len(counts.sums),
+            rates.question.of(questions, questions * shape.all_rows) * len(counts.sums),
             questions,
         ),
     }
@@ -58,20 +58,20 @@ def partner_work(counts: Counts, number: int, rates: Rates) -> Work:
     segments = total([sums.segments for sums in levels])
     cells = total([sums.cells for sums in levels])
     ciphertexts = total([sums.ciphertexts for sums in levels])
-    values = shape.rows * len(shape.partner_bins[number])
+    values = shape.all_rows * len(shape.partner_bins[number])
     columns = len(counts.partner_bins[number])
     asked = trees * columns * sum(level.asked for level in counts.levels)
-    rows = trees * shape.active_rows
+    arrived = trees * shape.active_rows * shape.packing.parts
     wins = round(trees * counts.nodes * counts.share_of_wins(number))
     return {
         "bin": (rates.bin * values, values),
-        "check": (rates.check * rows, rows),
+        "check": (rates.check * arrived, arrived),
         "plan": (rates.sort.of(asked, total([sums.values for sums in levels])), 0),
         "sum": (rates.addition * additions + rates.segment * segments, additions),
         "pack": (rates.pack.of(calls, cells * shape.packing.cell_bits), cells),
         "rerandomise": (rates.rerandomise.of(calls, ciphertexts), ciphertexts),
         "divide": (
-            rates.divide * (shape.rows * calls * counts.share_of_wins(number)),
+            rates.divide * (shape.all_rows * calls * counts.share_of_wins(number)),
             wins,
         ),
     }

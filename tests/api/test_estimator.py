@@ -11,10 +11,17 @@ from sklearn.impute import SimpleImputer
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.utils.estimator_checks import parametrize_with_checks
-from support.federation import Federation
+from support.federation import Federation, InsecureKeyClassifier
+from support.options import InsecureRegressor
 from support.tables import KINDS, random_table
 
-from secureboost import FeatureParty, SecureBoostClassifier, joined_trees, pool_tables
+from secureboost import (
+    FeatureParty,
+    SecureBoostClassifier,
+    SecureBoostRegressor,
+    joined_trees,
+    pool_tables,
+)
 
 PARAMETERS = {"n_estimators": 3, "max_bin": 16, "max_depth": 3, "scheme": "plain"}
 
@@ -23,7 +30,7 @@ def expected_failures(_estimator):
     return {
         "check_sample_weight_equivalence_on_dense_data": (
             "bin edges are unweighted, so a row of weight 2 is not two rows"
-        )
+        ),
     }
 
 
@@ -32,6 +39,11 @@ def expected_failures(_estimator):
         SecureBoostClassifier(n_estimators=5),
         SecureBoostClassifier(
             n_estimators=3, grow_policy="lossguide", max_leaves=7, subsample=0.8, random_state=0
+        ),
+        SecureBoostClassifier(n_estimators=5, multi_strategy="multi_output_tree"),
+        SecureBoostRegressor(n_estimators=5),
+        SecureBoostRegressor(
+            n_estimators=5, objective="reg:pseudohubererror", sampling_method="goss", random_state=0
         ),
     ],
     expected_failed_checks=expected_failures,
@@ -96,13 +108,13 @@ def test_a_party_can_be_pickled_with_its_halves(model, federation, parties):
 
 
 def test_grid_search_with_parties(federation, parties):
-    search = GridSearchCV(
-        SecureBoostClassifier(**PARAMETERS), {"max_depth": [1, 3]}, cv=3, scoring="roc_auc"
+    grid = {"max_depth": [1, 3], "subsample": [0.6, 1.0]}
+    parameters = {"n_estimators": 3, "max_bin": 16, "random_state": 0}
+    search, pooled = (
+        GridSearchCV(model, grid, cv=3, scoring="roc_auc")
+        for model in (InsecureKeyClassifier(**parameters), SecureBoostClassifier(**parameters))
     )
     search.fit(federation.X, federation.y, parties=parties)
-    pooled = GridSearchCV(
-        SecureBoostClassifier(**PARAMETERS), {"max_depth": [1, 3]}, cv=3, scoring="roc_auc"
-    )
     pooled.fit(federation.pooled(federation.X), federation.y)
     for name in ("split0_test_score", "split1_test_score", "split2_test_score"):
         assert search.cv_results_[name].tolist() == pooled.cv_results_[name].tolist()
@@ -113,15 +125,22 @@ def test_grid_search_with_parties(federation, parties):
     )
 
 
-def test_cross_validation_with_parties(federation, parties):
-    scores = cross_val_score(
-        SecureBoostClassifier(**PARAMETERS),
-        federation.X,
-        federation.y,
-        params={"parties": parties},
-        cv=3,
+@pytest.mark.parametrize("regression", [False, True])
+def test_cross_validation_with_parties(regression, federation, parties):
+    kinds = (
+        (InsecureRegressor, SecureBoostRegressor)
+        if regression
+        else (InsecureKeyClassifier, SecureBoostClassifier)
     )
-    assert len(scores) == 3
+    y = np.linspace(-1, 1, 150) ** 2 if regression else federation.y
+    scores, pooled = (
+        cross_val_score(kind(n_estimators=3, max_bin=16), X, y, params=more, cv=3)
+        for kind, X, more in (
+            (kinds[0], federation.X, {"parties": parties}),
+            (kinds[1], federation.pooled(federation.X), {}),
+        )
+    )
+    assert scores.tolist() == pooled.tolist()
     assert np.isfinite(scores).all()
 
 
@@ -294,16 +313,20 @@ def test_eval_set_is_that_of_the_pooled_model(federation, parties):
     half = len(federation.X) // 2
     X, y = federation.X, federation.y
     sets = [slice(None, half), slice(half, None), slice(None)]
-    model = SecureBoostClassifier(**PARAMETERS).fit(
+    parameters = PARAMETERS | {"eval_metric": ["auc", "logloss"]}
+    model = SecureBoostClassifier(**parameters).fit(
         X, y, parties=parties, eval_set=[(X[part], y[part]) for part in sets]
     )
     pooled, owner = pool_tables(X, federation.tables)
-    twin = SecureBoostClassifier(**PARAMETERS).fit(
+    twin = SecureBoostClassifier(**parameters).fit(
         pooled, y, column_owner=owner, eval_set=[(pooled[part], y[part]) for part in sets]
     )
     assert model.evals_result_ == twin.evals_result_
     assert list(model.evals_result_) == ["validation_0", "validation_1", "validation_2"]
-    assert [len(v) for v in model.evals_result_["validation_2"].values()] == [3, 3]
+    assert {name: len(v) for name, v in model.evals_result_["validation_2"].items()} == {
+        "auc": 3,
+        "logloss": 3,
+    }
     from sklearn.metrics import log_loss, roc_auc_score
 
     p = model.predict_proba(X)[:, 1]

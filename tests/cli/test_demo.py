@@ -43,7 +43,7 @@ def test_the_halves_lie_apart_and_belong_together(demo):
     assert half.party == "bureau"
     events = [json.loads(line) for line in (out / "lender" / "log.jsonl").read_text().splitlines()]
     assert [event["event"] for event in events] == [
-        "begin", "tree", "tree", "trained", "compared", "end",
+        "begin", "round", "round", "trained", "compared", "end",
     ]  # fmt: skip
     assert events[4]["federated_equals_pooled"] is True
 

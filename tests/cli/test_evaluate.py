@@ -75,6 +75,48 @@ def test_another_class_and_other_columns(tables):
     assert json.loads(result.stdout)["folds"]["all"]["auc"] == metrics(y, scores["score"]).auc
 
 
+def test_scores_of_several_classes(tables):
+    folder, scores, _ = tables
+    rng = np.random.default_rng(0)
+    p = rng.dirichlet([1, 1, 1], 40)
+    grades = np.array(["A", "B", "C"])[[rng.choice(3, p=row) for row in p]]
+    of_classes = scores.drop(columns="score").assign(
+        **{f"score_{name}": p[:, k] for k, name in enumerate("ABC")}
+    )
+    of_classes.to_csv(folder / "scores.csv", index=False)
+    lender = pd.read_csv(folder / "lender.csv", dtype={"customer": str}).set_index("customer")
+    lender["grade"] = pd.Series(grades, index=scores["id"]).reindex(lender.index).fillna("A")
+    lender.to_csv(folder / "lender.csv")
+    listing = json.loads(evaluate(folder, "--json", target="grade").stdout)
+    train = (scores["fold"] == "train").to_numpy()
+    right = p.argmax(axis=1) == np.searchsorted(["A", "B", "C"], grades)
+    assert listing["folds"]["train"]["accuracy"] == pytest.approx(right[train].mean())
+    lender["grade"] = "D"
+    lender.iloc[::2, lender.columns.get_loc("grade")] = "A"
+    lender.to_csv(folder / "lender.csv")
+    result = evaluate(folder, target="grade")
+    assert result.exit_code == 4
+    assert "the label is a class without a column of scores in 20 rows" in result.stderr
+
+
+def test_predicted_numbers(tables):
+    folder, scores, _ = tables
+    lender = pd.read_csv(folder / "lender.csv", dtype={"customer": str}).set_index("customer")
+    lender["loss"] = scores.set_index("id")["score"].reindex(lender.index).fillna(0.5) + 0.25
+    lender.to_csv(folder / "lender.csv")
+    options = ("--objective", "reg:gamma")
+    listing = json.loads(evaluate(folder, *options, "--json", target="loss").stdout)
+    assert listing["folds"]["test"]["mae"] == pytest.approx(0.25)
+    assert "gamma-deviance" in evaluate(folder, *options, target="loss").stdout
+    for change, message in ((-1.0, "'score' is not above 0 in 1 row"), (np.inf, "is infinite in")):
+        scores.loc[3, "score"] = change
+        scores.to_csv(folder / "scores.csv", index=False)
+        result = evaluate(folder, *options, target="loss")
+        assert (result.exit_code, message in result.stderr) == (4, True)
+    result = evaluate(folder, "--objective", "reg:gama", target="loss")
+    assert (result.exit_code, "Did you mean 'reg:gamma'?" in result.stderr) == (3, True)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -8,16 +8,26 @@ from secureboost.cli.app import app
 
 HEAVY = ("numpy", "numba", "pandas", "sklearn", "grpc", "cryptography", "gmpy2", "msgspec")
 COMMANDS = sorted(info.callback.__name__ for info in app.registered_commands)
+GROUPS = {
+    group.name: sorted(str(info.name) for info in group.typer_instance.registered_commands)
+    for group in app.registered_groups
+}
+LINES = [
+    *([name] for name in COMMANDS),
+    *([group, name] for group, names in GROUPS.items() for name in names),
+]
 
 
 def test_these_are_the_commands():
+    assert GROUPS == {"model": ["inspect"], "runs": ["diff", "list", "show"]}
     assert set(COMMANDS) == {
-        *("cert", "demo", "doctor", "evaluate", "keygen"),
-        *("messages", "plan", "predict", "serve", "simulate", "train"),
+        *("bundle", "cert", "cv", "demo", "doctor", "evaluate", "export", "keygen"),
+        *("messages", "plan", "predict", "release", "score", "serve", "sides", "simulate", "train"),
+        "tune",
     }
 
 
-@pytest.mark.parametrize("arguments", [[], *([name] for name in COMMANDS)])
+@pytest.mark.parametrize("arguments", [[], ["runs"], ["model"], *LINES])
 def test_help_imports_nothing_heavy(arguments):
     code = (
         "import atexit, sys\n"
@@ -32,9 +42,9 @@ def test_help_imports_nothing_heavy(arguments):
     assert "Usage: " in done.stdout
 
 
-@pytest.mark.parametrize("name", COMMANDS)
-def test_every_command_describes_itself_and_its_options(name):
-    result = run(name, "--help", COLUMNS="200")
+@pytest.mark.parametrize("line", LINES, ids=" ".join)
+def test_every_command_describes_itself_and_its_options(line):
+    result = run(*line, "--help", COLUMNS="200")
     assert result.exit_code == 0
     assert "Parameters" not in result.stdout  # numpydoc belongs to functions, not to commands
     assert result.stdout.count("--") >= 1

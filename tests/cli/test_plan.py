@@ -68,6 +68,12 @@ def test_several_parties_are_numbered():
     assert "3072-bit key" not in done.stdout
 
 
+def test_classes_and_rows_that_ride_along():
+    options = ("--outputs", 10, "--eval-rows", 5000, "--json")
+    shape = json.loads(run("plan", *options).stdout)["plan"]["shape"]
+    assert (shape["outputs"], shape["eval_rows"]) == (10, 5000)
+
+
 def test_no_neighbour_beyond_the_limits():
     done = run("plan", "--bins", 2, "--depth", 1)
     assert done.exit_code == 0, done.output
@@ -130,7 +136,11 @@ def test_plan_and_truth_after_a_run(tmp_path):
     assert by_name["bureau", "sum"]["measured"] > 0
 
 
-@pytest.mark.parametrize("setting", ["scheme=plain", "grow_policy=lossguide", "max_leaves=7"])
+@pytest.mark.parametrize(
+    "setting",
+    ["scheme=plain", "grow_policy=lossguide", "max_leaves=7", "sampling_method=goss",
+     "label_party_trees=1", "max_shared_purity=0.9"],
+)  # fmt: skip
 def test_what_has_no_plan_is_refused_before_any_work(tmp_path, setting):
     done = simulate(tmp_path, setting)
     assert done.exit_code == 3

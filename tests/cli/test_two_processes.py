@@ -1,28 +1,25 @@
 """Two companies' processes under 2048-bit Paillier and mutual TLS, and how each of them ends."""
 
 import json
+import re
 import signal
 import socket
 
 import pandas as pd
 import pytest
 from support.cli import run
-from support.companies import Process, make_companies, sets, two_tables
+from support.companies import Process, address, make_companies, sets, two_tables
 
 from parties.certificates import create_certificate
 
-LONG = ("model.n_estimators=1000",)
+LONG, SOME = ("model.n_estimators=1000",), ("model.n_estimators=30",)
+INTERRUPTED = {"log.jsonl", "checkpoint.bin"}
+RESULTS = {"model", "label.json", "metrics.json", "scores.csv", "report.html", "log.jsonl"}
 
 
 @pytest.fixture
 def companies(tmp_path):
     return make_companies(tmp_path)
-
-
-def address(served):
-    """The setting with which the lender finds this process."""
-    port = served.wait_line(r"listening on 127\.0\.0\.1:(\d+)$")[1]
-    return f"party.bureau.address='127.0.0.1:{port}'"
 
 
 def train(companies, *settings, more=()):
@@ -44,7 +41,7 @@ def test_train_and_predict_and_end_by_sigterm(companies):
         where = address(served)
         with companies.train(where) as trained:
             assert trained.end() == 0, trained.text
-        assert "1 of 2 trees" in trained.text
+        assert "1 of 2 rounds" in trained.text
         assert "Traceback" not in trained.text
         scores = pd.read_csv(companies.out / "scores.csv", dtype={"id": str})
         again = predict(companies, where)
@@ -54,10 +51,8 @@ def test_train_and_predict_and_end_by_sigterm(companies):
         assert [line[0] for line in lines[1:]] == list(scores["id"])
         assert [float(line[2]) for line in lines[1:]] == list(scores["score"])
         assert served.end(signal.SIGTERM, within=5) == 0
-    assert companies.left() == {
-        "model", "label.json", "metrics.json", "scores.csv", "report.html", "log.jsonl",
-    }  # fmt: skip
-    halves = {path.stem for path in (companies.bureau / "models").iterdir()}
+    assert companies.left() == RESULTS
+    halves = {path.stem for path in (companies.bureau / "models").glob("*.json")}
     assert halves == {
         "budget",
         json.loads((companies.out / "metrics.json").read_text())["model_id"],
@@ -77,27 +72,62 @@ def test_a_label_party_that_is_stopped_releases_the_other_for_the_next(
     with companies.serve() as served:
         where = address(served)
         with companies.train(where, *LONG) as trained:
-            trained.wait_line("1 of 1000 trees")
+            trained.wait_line("1 of 1000 rounds")
+            served.wait_line("tree 2 of 1000")  # so the first is kept
             busy = train(companies, where, f"out='{companies.folder / 'other'}'")
             assert busy.exit_code == 6
             assert "bureau: refused (busy): another session is under way; try later" in busy.stderr
             assert trained.end(number, within=5) == code
         assert title in trained.text.splitlines()
         assert "Traceback" not in trained.text
-        assert companies.left() == {"log.jsonl"}
+        assert companies.left() == INTERRUPTED
         assert last_event(companies)["event"] == "stopped"
         served.wait_line("the session ended early")
-        assert train(companies, where, "model.n_estimators=1").exit_code == 0
+        assert train(companies, where, "model.n_estimators=1", more=("--force",)).exit_code == 0
+        assert companies.left() == RESULTS
         assert "lender: turned away, a session is under way" in served.text
 
 
 def test_a_label_party_that_is_killed_releases_the_other(companies):
     with companies.serve() as served:
         with companies.train(address(served), *LONG) as trained:
-            trained.wait_line("1 of 1000 trees")
+            trained.wait_line("1 of 1000 rounds")
+            served.wait_line("tree 2 of 1000")
             assert trained.end(signal.SIGKILL) == -signal.SIGKILL
         served.wait_line("the session ended early: lender: the connection was lost")
-        assert companies.left() == {"log.jsonl"}
+        assert companies.left() == INTERRUPTED
+
+
+def test_a_run_goes_on_after_either_side_was_killed(companies):
+    with companies.serve() as served:
+        where = address(served)
+        whole = train(companies, where, *SOME, "out='undisturbed'")
+        assert whole.exit_code == 0, whole.stderr
+        served.wait_line("training ends")
+        with companies.train(where, *SOME) as trained:
+            served.wait_line("tree 3 of 30")
+            assert trained.end(signal.SIGKILL) == -signal.SIGKILL
+        served.wait_line("the session ended early")
+        refused = train(companies, where, *SOME)
+        assert refused.exit_code == 3
+        assert "holds an interrupted run; go on with it by --resume" in refused.stderr
+        other = train(companies, where, *SOME, "model.max_depth=3", more=("--resume",))
+        assert other.exit_code == 3
+        assert "cannot go on with other max_depth (2 then, 3 now)" in other.stderr
+        with companies.train(where, *SOME, resume=True) as trained:
+            first = trained.wait_line(r"(\d+) of 30 rounds")
+            assert int(first[1]) >= 3
+            assert served.end(signal.SIGKILL) == -signal.SIGKILL
+            assert trained.end(within=10) == 5
+        assert re.search(r"of 30 rounds are kept in .*start again with --resume", trained.text)
+    with companies.serve() as served:
+        resumed = train(companies, address(served), *SOME, more=("--resume",))
+        assert resumed.exit_code == 0, resumed.stderr
+    assert companies.left() == RESULTS
+    undisturbed = companies.lender / "undisturbed" / "scores.csv"
+    assert (companies.out / "scores.csv").read_bytes() == undisturbed.read_bytes()
+    done = train(companies, where, *SOME, more=("--resume",))
+    assert (done.exit_code, "has no checkpoint of an interrupted run" in done.stderr) == (3, True)
 
 
 @pytest.mark.parametrize(
@@ -107,12 +137,14 @@ def test_a_label_party_that_is_killed_releases_the_other(companies):
 def test_a_feature_party_that_ends_in_mid_training(companies, number, code):
     with companies.serve() as served:
         with companies.train(address(served), *LONG) as trained:
-            trained.wait_line("1 of 1000 trees")
+            trained.wait_line("1 of 1000 rounds")
+            served.wait_line("tree 2 of 1000")
             assert served.end(number, within=5) == code
             assert trained.end(within=10) == 5
         assert "Traceback" not in served.text + trained.text
         assert "bureau: the connection was lost" in trained.text
-        assert companies.left() == {"log.jsonl"}
+        assert "start again with --resume" in trained.text
+        assert companies.left() == INTERRUPTED
         assert last_event(companies)["error"] == "PeerUnreachableError"
 
 

@@ -11,10 +11,23 @@ from crypto.packing import GradientPacking
 
 
 @st.composite
-def packings(draw):
+def packings(draw, max_outputs=1):
     n_rows = draw(st.integers(1, 2**30))
     limit = (2**62 - 1) // n_rows
-    return GradientPacking(n_rows, draw(st.integers(0, limit)), draw(st.integers(0, limit)))
+    return GradientPacking(
+        n_rows,
+        draw(st.integers(0, limit)),
+        draw(st.integers(0, limit)),
+        draw(st.integers(1, max_outputs)),
+    )
+
+
+def naive_cell(packing, pairs):
+    """A row's pairs, or a cell's, as one Python integer."""
+    return sum(
+        ((g << packing.hessian_bits) + h) << (packing.pair_bits * k)
+        for k, (g, h) in enumerate(pairs)
+    )
 
 
 def naive_plaintexts(packing, cells, slots, words):
@@ -152,3 +165,47 @@ def test_a_wrong_number_of_plaintexts_is_refused():
         packing.unpack(np.zeros((2, 2), np.uint64), 5, 2)
     with pytest.raises(CapacityError, match="slots=20 of 13 bits do not fit plaintexts of 128"):
         packing.unpack(np.zeros((1, 2), np.uint64), 5, 20)
+
+
+@pytest.mark.kernels
+@given(st.data(), packings(max_outputs=7), st.integers(200, 700))
+def test_several_outputs_survive_packing_adding_and_reading(data, packing, plaintext_bits):
+    packing = packing.fitting(plaintext_bits)
+    m, parts = packing.outputs_per_cell, packing.parts
+    assert m * parts >= packing.n_outputs > m * (parts - 1)
+    assert packing.cell_bits <= plaintext_bits
+    pair = st.tuples(
+        st.integers(-packing.max_gradient, packing.max_gradient),
+        st.integers(0, packing.max_hessian),
+    )
+    row = st.lists(pair, min_size=packing.n_outputs, max_size=packing.n_outputs)
+    rows = data.draw(st.lists(row, min_size=1, max_size=5))
+    values = np.array(rows, dtype=np.int64).reshape(len(rows), -1)
+    packed = wide.to_integers(packing.pack(values), signed=True)
+    by_part = [row[part * m : (part + 1) * m] for row in rows for part in range(parts)]
+    assert packed == [naive_cell(packing, pairs) for pairs in by_part]
+
+    # cells of one row each, in `slots` slots, part after part, as a feature party sends them
+    slots = packing.cells_per_ciphertext(plaintext_bits)
+    plaintexts = [
+        sum(
+            packed[row * parts + part] << (packing.cell_bits * j)
+            for j, row in enumerate(range(first, min(first + slots, len(rows))))
+        )
+        for part in range(parts)
+        for first in range(0, len(rows), slots)
+    ]
+    words = wide.from_integers(plaintexts, plaintext_bits // 64 + 1, signed=True)
+    assert np.array_equal(packing.unpack(words, len(rows), slots), values)
+
+
+def test_outputs_that_do_not_exist_must_be_zero():
+    packing = GradientPacking(10, 5, 5, n_outputs=3).fitting(30)
+    assert (packing.parts, packing.outputs_per_cell) == (2, 2)
+    values = np.array([[1, 2, 3, 4, -5, 5]])
+    words = wide.resize(packing.pack(values), 1)
+    assert np.array_equal(packing.unpack(words, 1, 1), values)
+    words[1] = wide.add_constant(words[1:], 1 << packing.pair_bits)[0]
+    with pytest.raises(CellRangeError, match="cell 0 of 1") as caught:
+        packing.unpack(words, 1, 1)
+    assert caught.value.position == 0

@@ -1,3 +1,4 @@
+import datetime
 import pickle
 from dataclasses import asdict
 from pathlib import Path
@@ -5,7 +6,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from secureboost.api import SecureBoostRegressor
+from secureboost.cli.train import parameters_of
 from secureboost.config import (
+    HoldOut,
     PolicyLimits,
     check_party_name,
     load_serve_config,
@@ -14,6 +18,7 @@ from secureboost.config import (
 )
 from secureboost.errors import ConfigError
 from secureboost.gbdt.policy import Policy
+from secureboost.run import make_model
 from secureboost.settings import apply_overrides, check_names
 
 
@@ -46,6 +51,107 @@ def test_serve_example_is_valid_and_prudent(serve_file):
     assert config.listen == "127.0.0.1:7443"
     assert config.dial is None
     assert config.policy == PolicyLimits(min_child_samples=20, max_bin=64)
+
+
+def test_columns_of_categories_and_directions_are_named(train_file, serve_file):
+    assert load_train_config(train_file).data.categorical == []
+    config = load_train_config(train_file, ["data.categorical=['branch']"])
+    assert config.data.categorical == ["branch"]
+    config = load_serve_config(serve_file)
+    assert (config.data.categorical, config.data.monotone) == ([], {})
+    config = load_serve_config(
+        serve_file, ["data.categorical=['branch']", "data.monotone.income=-1"]
+    )
+    assert (config.data.categorical, config.data.monotone) == (["branch"], {"income": -1})
+
+
+def test_rows_are_held_out_by_share_or_by_day(train_file):
+    assert load_train_config(train_file).hold_out == HoldOut(0.2)
+    newest = load_train_config(train_file, ["data.date=applied"]).hold_out
+    assert newest == HoldOut(0.2, date="applied")
+    day = ["data.date=applied", "test_size=0", "data.test_from="]
+    for text in ("2023-07-01", "'2023-07-01'"):
+        chosen = load_train_config(train_file, [*day[:2], day[2] + text]).hold_out
+        assert chosen == HoldOut(date="applied", test_from=datetime.date(2023, 7, 1))
+    assert load_train_config(train_file, ["test_size=0"]).hold_out.share == 0
+    assert HoldOut().share == 0.2
+
+
+@pytest.mark.parametrize(
+    ("overrides", "path", "message"),
+    [
+        (["data.test_from=2023-07-01"], "data.test_from", "needs date, the column with each row's"),
+        (
+            ["data.date=applied", "data.test_from=2023-07-01"],
+            "test_size",
+            "give either test_size or data.test_from, not both",
+        ),
+        (
+            ["data.date=applied", "test_size=0"],
+            "data.date",
+            "names the days, but nothing is held out by them: set data.test_from to a day",
+        ),
+        (["data.test_from=2023"], "data.test_from", "2023 cannot be used: Expected 'date | null'"),
+        (["data.test_from='1.7.2023'"], "data.test_from", "Invalid RFC3339 encoded date"),
+    ],
+)
+def test_hold_outs_that_cannot_be(train_file, overrides, path, message):
+    with pytest.raises(ConfigError) as caught:
+        load_train_config(train_file, overrides)
+    assert (caught.value.path, message in caught.value.message) == (path, True), caught.value
+
+
+def test_the_estimators_parameters_are_those_of_model_and_data(train_file):
+    overrides = [
+        "data.categorical=['branch']",
+        "model.monotone_constraints={income=-1, 'bureau/0'=1}",
+        "model.interaction_constraints=[['income'], ['bureau']]",
+        "model.objective='reg:gamma'",
+    ]
+    parameters = parameters_of(load_train_config(train_file, overrides))
+    model = make_model(parameters)
+    assert isinstance(model, SecureBoostRegressor)
+    assert model.categorical_features == ["branch"]
+    assert model.monotone_constraints == {"income": -1, "bureau/0": 1}
+    assert model.interaction_constraints == [["income"], ["bureau"]]
+    assert model.eval_metric == ["rmse", "gamma-deviance"]
+    with pytest.raises(ConfigError, match=r"is given in .data. as categorical already"):
+        parameters_of(
+            load_train_config(train_file, [*overrides, "model.categorical_features=['a']"])
+        )
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ({"monotone_constraints": 5}, "monotone_constraints=5 cannot be used: Expected 'object"),
+        ({"monotone_constraints": {"a": "up"}}, "Expected 'int', got 'str'"),
+        ({"interaction_constraints": ["a"]}, "Expected 'array', got 'str'"),
+        ({"class_weight": 5}, "class_weight=5 cannot be used"),
+        ({"categorical_features": "a"}, "categorical_features='a' cannot be used"),
+        ({"early_stopping_rounds": True}, "early_stopping_rounds=True is not a whole number"),
+        ({"objective": "reg:gamma", "base_score": -1.0}, "base_score=-1.0: reg:gamma takes a num"),
+    ],
+)
+def test_parameters_of_the_wrong_form_are_told_before_any_work(setting, message):
+    with pytest.raises(ConfigError) as caught:
+        make_model(setting)
+    assert message in str(caught.value)
+
+
+def test_classes_of_weights_are_those_of_the_label():
+    assert make_model({"class_weight": {"0": 1, "1": 5}}).class_weight == {0: 1, 1: 5}
+    assert make_model({"class_weight": {"good": 1}}).class_weight == {"good": 1}
+
+
+@pytest.mark.parametrize("kind", ["train", "serve"])
+def test_every_line_of_an_example_can_be_switched_on(kind, tmp_path):
+    write_example(kind, tmp_path / "example.toml")
+    lines = (tmp_path / "example.toml").read_text().splitlines()
+    on = [line.removeprefix("# ") if " = " in line else line for line in lines]
+    (tmp_path / "example.toml").write_text("\n".join(on[3:]))
+    config = {"train": load_train_config, "serve": load_serve_config}[kind]
+    assert config(tmp_path / "example.toml").data.categorical == ["branch"]
 
 
 def test_policy_limits_are_the_feature_partys_policy():
@@ -102,6 +208,9 @@ def test_errors_carry_the_path_of_the_bad_key(train_file, override, path, messag
         ("policy.max_bins=9", "policy.max_bins", "Did you mean 'max_bin'?"),
         ("dial='a:1'", "dial", "exactly one of 'dial' (we dial) and 'listen' (we wait)"),
         ("listen='a:99999'", "listen", "a port of 0 to 65535"),
+        ("data.categorical='job'", "data.categorical", "Expected 'array', got 'str'"),
+        ("data.categorical=['']", "data.categorical", "Expected 'str' of length >= 1"),
+        ("data.monotone.income='up'", "data.monotone", "Expected 'int', got 'str'"),
         ("label_party.certificate=''", "label_party.certificate", "cannot be used"),
     ],
 )

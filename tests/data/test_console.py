@@ -11,7 +11,6 @@ from rich.console import Console
 import crypto.errors
 import parties.errors
 from secureboost.cli import console
-from secureboost.cli.progress import TrainingProgress
 from secureboost.cli.runlog import RunLog
 from secureboost.errors import ConfigError, DataError, ExitCode, IntegrityError, ModelError
 from secureboost.units import format_bytes, format_seconds
@@ -110,52 +109,6 @@ def test_seconds(number, text):
     assert format_seconds(number) == text
 
 
-class Clock:
-    now = 0.0
-
-    def __call__(self):
-        return self.now
-
-
-def test_progress_in_a_pipe_prints_a_line_now_and_then():
-    out, clock = io.StringIO(), Clock()
-    plain = Console(file=out, width=200, highlight=False)
-    with TrainingProgress(20, lambda: int(1e6 * clock.now), plain, clock) as progress:
-        for tree in range(1, 21):
-            clock.now = 10.0 * tree
-            progress.update(tree, "AUC 0.7712")
-    assert out.getvalue().splitlines() == [
-        "1 of 20 trees, 10 MB sent, AUC 0.7712, 3 min 10 s left",
-        "4 of 20 trees, 40 MB sent, AUC 0.7712, 2 min 40 s left",
-        "7 of 20 trees, 70 MB sent, AUC 0.7712, 2 min 10 s left",
-        "10 of 20 trees, 100 MB sent, AUC 0.7712, 1 min 40 s left",
-        "13 of 20 trees, 130 MB sent, AUC 0.7712, 1 min 10 s left",
-        "16 of 20 trees, 160 MB sent, AUC 0.7712, 40 s left",
-        "19 of 20 trees, 190 MB sent, AUC 0.7712, 10 s left",
-        "20 of 20 trees, 200 MB sent, AUC 0.7712, took 3 min 20 s",
-    ]
-
-
-def test_progress_in_a_terminal_is_a_bar_that_ends_with_an_error():
-    out, clock = io.StringIO(), Clock()
-    terminal = Console(file=out, force_terminal=True, width=80)
-    progress = TrainingProgress(100, lambda: 999_000_000, terminal, clock)
-
-    def interrupted_run():
-        with progress:
-            assert progress.time_left_text() == "time left unknown"
-            clock.now = 4.0
-            progress.update(1, "training AUC 0.7712")
-            clock.now = 5.0
-            assert progress.time_left_text() == "6 min 35 s left"
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        interrupted_run()
-    assert "1 of 100 trees, 999 MB sent, training AUC 0.7712" in out.getvalue()  # in one line
-    assert out.getvalue().endswith("\x1b[?25h")  # the cursor is shown again
-
-
 def test_run_log_holds_plain_fields_only(tmp_path):
     path = tmp_path / "log.jsonl"
     with RunLog(path) as log:
@@ -172,7 +125,7 @@ def test_run_log_holds_plain_fields_only(tmp_path):
 
 def test_console_imports_nothing_heavy():
     code = (
-        "import sys, secureboost.cli.console, secureboost.cli.progress, secureboost.cli.runlog\n"
+        "import sys, secureboost.cli.console, secureboost.progress, secureboost.cli.runlog\n"
         "print({'numpy', 'pandas', 'sklearn', 'numba', 'grpc', 'gmpy2'} & set(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -1,5 +1,3 @@
-from decimal import Decimal
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -7,76 +5,11 @@ import pytest
 from secureboost.data import (
     check_ids,
     encode_labels,
-    feature_matrix,
     label_classes,
     match_rows,
     stratified_holdout,
 )
 from secureboost.errors import ConfigError, DataError
-
-
-def test_numeric_kinds_become_float32():
-    frame = pd.DataFrame(
-        {
-            "bool": [True, False, True],
-            "int": [1, 2, 3],
-            "float": [0.1, np.nan, -3.0],
-            "bool with gaps": [True, None, False],
-            "nullable": pd.array([1, None, 3], dtype="Int64"),
-            "decimal": [Decimal("1.5"), None, Decimal("2")],
-            "absent": [None, None, None],
-            "absent text": pd.array([None, None, None], dtype="string"),
-        }
-    )
-    matrix = feature_matrix(frame, "bureau")
-    assert matrix.dtype == np.float32
-    assert matrix.flags.f_contiguous
-    nan = np.nan
-    expected = [
-        [1, 1, 0.1, 1, 1, 1.5, nan, nan],
-        [0, 2, nan, nan, nan, nan, nan, nan],
-        [1, 3, -3, 0, 3, 2, nan, nan],
-    ]
-    np.testing.assert_array_equal(matrix, np.asarray(expected, dtype=np.float32))
-
-
-@pytest.mark.parametrize(
-    ("values", "message"),
-    [
-        (["red", "blue"], "column 'x' is text, not numbers. Encode it as numbers or drop it"),
-        (pd.Categorical([1, 2]), "column 'x' is text"),
-        ([1j, 2], "column 'x' is complex, not numbers"),
-        (["red", 3], "column 'x' is text"),
-        (pd.to_datetime(["2020-01-01", "2021-01-01"]), "column 'x' holds dates or times"),
-        (
-            [1.0, -np.inf],
-            "column 'x' is infinite or beyond the range of 32-bit floats (about 3.4e38) in 1 row "
-            "(data row 2)",
-        ),
-        ([1e39, 1e39], "in 2 rows (data rows 1 and 2). Clip such values or leave them empty."),
-    ],
-)
-def test_bad_columns_are_named_without_their_values(values, message):
-    with pytest.raises(DataError) as caught:
-        feature_matrix(pd.DataFrame({"a": [1, 2], "x": values}), "bureau")
-    assert str(caught.value).startswith("bureau: ")
-    assert message in str(caught.value)
-    assert "red" not in str(caught.value)
-
-
-def test_many_positions_are_cut_short():
-    with pytest.raises(DataError, match=r"1,000 rows \(first at data rows 1, 2, 3, 4, 5\)"):
-        feature_matrix(pd.DataFrame({"x": np.full(1000, np.inf)}), "")
-
-
-def test_shape_of_the_table():
-    with pytest.raises(DataError, match="label party: the table has no rows"):
-        feature_matrix(pd.DataFrame({"x": []}), "")
-    with pytest.raises(DataError, match="bureau: no feature column is left"):
-        feature_matrix(pd.DataFrame(index=[1, 2]), "bureau")
-    twice = pd.DataFrame([[1, 2]], columns=["x", "x"])
-    with pytest.raises(DataError, match="names occur more than once: 'x'"):
-        feature_matrix(twice, "bureau")
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,9 @@ import pytest
 from sklearn.ensemble import HistGradientBoostingClassifier
 
 from secureboost import portfolio
-from secureboost.data import check_ids, feature_matrix
+from secureboost.data import check_ids
 from secureboost.errors import ConfigError
+from secureboost.features import feature_matrix
 from secureboost.metrics import auc
 from secureboost.portfolio import make_portfolio
 

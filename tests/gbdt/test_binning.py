@@ -4,7 +4,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from secureboost.binning import BinMapper, assign_bins, bin_edges, equal_rows
+from secureboost.binning import (
+    BinMapper,
+    assign_bins,
+    assign_codes,
+    bin_edges,
+    equal_rows,
+    frequent_codes,
+)
 
 columns = hnp.arrays(
     np.float32,
@@ -15,6 +22,11 @@ columns = hnp.arrays(
     ),
 )
 max_bins = st.sampled_from([2, 3, 8, 255])
+coded_columns = hnp.arrays(
+    np.float32,
+    st.integers(1, 200),
+    elements=st.one_of(st.just(np.nan), st.integers(0, 20).map(float)),
+)
 
 
 @settings(deadline=None)
@@ -102,6 +114,67 @@ def test_threads_and_layout_change_nothing():
     assert binned.dtype == np.uint8
 
 
+@settings(deadline=None)
+@given(coded_columns, max_bins)
+def test_the_most_frequent_categories_have_bins(column, max_bin):
+    codes = frequent_codes(column, max_bin)
+    counts = {code: int((column == code).sum()) for code in range(21) if (column == code).any()}
+    by_rank = sorted(counts, key=lambda code: (-counts[code], code))
+    assert codes.dtype == np.int32
+    assert codes.tolist() == sorted(by_rank[:max_bin])
+
+
+@settings(deadline=None)
+@given(coded_columns, coded_columns, max_bins)
+def test_rare_and_unseen_categories_lie_in_the_missing_bin(column, others, max_bin):
+    mapper = BinMapper.fit(column[:, None], max_bin, categorical=np.array([True]))
+    kept = mapper.codes[0].tolist()
+    assert len(mapper.edges[0]) == 0
+    assert mapper.n_bins.tolist() == [max(1, len(kept))]
+    for values in (column, others):
+        bins = mapper.transform(values[:, None])[0].tolist()
+        twin = [kept.index(code) if code in kept else max_bin for code in values]
+        assert bins == twin
+
+
+def test_numbers_are_cut_as_if_no_categories_were_there():
+    rng = np.random.default_rng(3)
+    X = np.asfortranarray(rng.integers(0, 30, (400, 4)), dtype=np.float32)
+    X[::9] = np.nan
+    mask = np.array([False, True, False, True])
+    alone = BinMapper.fit(X, 16)
+    for n_jobs in (1, 2):
+        mixed = BinMapper.fit(X, 16, categorical=mask, n_jobs=n_jobs)
+        assert mixed.categorical.tolist() == mask.tolist()
+        assert [len(codes) for codes in mixed.codes] == [0, 16, 0, 16]
+        for f in (0, 2):
+            np.testing.assert_array_equal(mixed.edges[f], alone.edges[f])
+        binned = mixed.transform(X, n_jobs=n_jobs)
+        np.testing.assert_array_equal(binned[~mask], alone.transform(X)[~mask])
+        assert np.all(binned[:, ::9] == 16)
+    assert not alone.categorical.any()
+    assert all(len(codes) == 0 for codes in alone.codes)
+
+
+def test_names_of_kept_categories_are_in_the_order_of_bins():
+    names = ("clerk", "driver", "nurse", "pilot")
+    X = np.array([[3, 0, 3, 2, 0, 1, np.nan]], dtype=np.float32).T
+    mapper = BinMapper.fit(X, 2, categorical=np.array([True]))
+    assert mapper.kept_names(0, names) == ("clerk", "pilot")
+    assert mapper.transform(X)[0].tolist() == [1, 0, 1, 2, 0, 2, 2]
+    empty = BinMapper.fit(X[-1:], 2, categorical=np.array([True]))
+    assert empty.kept_names(0, names) == ()
+    assert empty.n_bins.tolist() == [1]
+    assert empty.transform(X)[0].tolist() == [2] * 7
+
+
+def test_all_255_bins_can_be_categories():
+    X = np.arange(300, dtype=np.float32)[:, None]
+    mapper = BinMapper.fit(X, 255, categorical=np.array([True]))
+    assert mapper.n_bins.tolist() == [255]
+    assert mapper.transform(X)[0].tolist() == [*range(255), *[255] * 45]
+
+
 def test_refusals():
     X = np.zeros((3, 2), dtype=np.float32)
     for max_bin in (1, 256):
@@ -109,6 +182,8 @@ def test_refusals():
             BinMapper.fit(X, max_bin)
     with pytest.raises(ValueError, match="X has 1 columns, the bins were cut on 2"):
         BinMapper.fit(X, 8).transform(X[:, :1])
+    with pytest.raises(ValueError, match="categorical has 1 entries, X has 2 columns"):
+        BinMapper.fit(X, 8, categorical=np.array([True]))
 
 
 @pytest.mark.kernels
@@ -121,6 +196,20 @@ def test_assign_bins_against_twin():
     assign_bins(column, edges, 64, out)
     twin = [64 if np.isnan(x) else sum(x > edge for edge in edges) for x in column]
     assert out.tolist() == twin
+
+
+@pytest.mark.kernels
+def test_assign_codes_against_twin():
+    rng = np.random.default_rng(4)
+    column = rng.integers(-1, 12, 300).astype(np.float32)  # -1 and 9 to 11 are not in the table
+    column[::7] = np.nan
+    bin_of_code = rng.integers(0, 9, 9).astype(np.uint8)
+    for table in (bin_of_code, bin_of_code[:0]):
+        out = np.empty(300, dtype=np.uint8)
+        assign_codes(column, table, 64, out)
+        known = range(len(table))
+        twin = [int(table[int(x)]) if x in known else 64 for x in column]
+        assert out.tolist() == twin
 
 
 @pytest.mark.kernels

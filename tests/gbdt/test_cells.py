@@ -61,6 +61,17 @@ def test_route_bits(seed, n_rows, n_splits):
     assert not unpacked[:, n_rows:].any()
 
 
+def test_route_bits_leaves_splits_by_categories_alone():
+    column = np.array([[1.0, 2.0, 3.0]], np.float32)
+    bits = np.full((2, 1), 7, np.uint8)
+    bits[1] = 0b101
+    numbers, thresholds = np.array([0, -1], np.int32), np.array([2.0, 2.0], np.float32)
+    route_bits(
+        column, np.arange(3, dtype=np.int32), numbers, thresholds, np.ones(2, np.bool_), bits
+    )
+    assert bits.tolist() == [[0b011], [0b101]]
+
+
 def test_route_bits_of_several_blocks():
     rng = np.random.default_rng(0)
     column = rng.standard_normal((1, 2500)).astype(np.float32)

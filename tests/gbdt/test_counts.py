@@ -1,14 +1,19 @@
+"""Counts of rows by bin: which cuts leave enough, which categories have enough."""
+
 import numpy as np
 import pytest
 
 from secureboost.gbdt.counts import NodeCounts, count_bins
 
 MAX_BIN = 6
+N_FEATURES = 4
+NUMBERS = np.zeros(N_FEATURES, dtype=np.bool_)
+MIXED = np.array([False, True, True, False])
 
 
 @pytest.fixture
 def binned():
-    return np.random.default_rng(0).integers(0, MAX_BIN + 1, (4, 120)).astype(np.uint8)
+    return np.random.default_rng(0).integers(0, MAX_BIN + 1, (N_FEATURES, 120)).astype(np.uint8)
 
 
 @pytest.fixture
@@ -16,23 +21,30 @@ def active():
     return np.random.default_rng(1).random(120) < 0.8
 
 
-def naive_mask(binned, features, rows, active, minimum):
-    mask = np.zeros((len(features), MAX_BIN, 2), dtype=bool)
+def naive_mask(binned, features, rows, active, categorical, minimum, min_group):
+    mask = np.ones((len(features), MAX_BIN, 2), dtype=bool)
     drawn = rows[active[rows]]
     for i, f in enumerate(features):
         for cut in range(MAX_BIN):
             for side in (0, 1):
                 bins = binned[f, drawn]
-                left = int(((bins <= cut) | ((bins == MAX_BIN) & bool(side))).sum())
-                mask[i, cut, side] = left >= minimum and len(drawn) - left >= minimum
+                if categorical[f]:
+                    mask[i, cut, side] = (bins == cut).sum() >= min_group
+                elif minimum > 1:
+                    left = int(((bins <= cut) | ((bins == MAX_BIN) & bool(side))).sum())
+                    mask[i, cut, side] = left >= minimum and len(drawn) - left >= minimum
     return mask
 
 
 @pytest.mark.kernels
 @pytest.mark.parametrize("with_parents", [False, True])
-def test_allowed_against_twin(binned, active, with_parents):
+@pytest.mark.parametrize(
+    ("categorical", "minimum", "min_group"),
+    [(NUMBERS, 5, 5), (MIXED, 5, 7), (MIXED, 5, 5), (MIXED, 1, 8), (MIXED, 1, 1)],
+)
+def test_allowed_against_twin(binned, active, categorical, minimum, min_group, with_parents):
     features = np.array([0, 2, 3], dtype=np.int32)
-    counts = NodeCounts(binned, MAX_BIN, 5)
+    counts = NodeCounts(binned, MAX_BIN, minimum, categorical, min_group)
     counts.begin_tree(active, features)
     rows = np.arange(120, dtype=np.int32)
     odd = rows % 3 == 0
@@ -44,12 +56,14 @@ def test_allowed_against_twin(binned, active, with_parents):
     for nodes, node_rows, parents in levels:
         mask = counts.allowed(nodes, node_rows, parents if with_parents else None)
         for i in range(len(nodes)):
-            twin = naive_mask(binned, features, node_rows[i], active, 5)
+            twin = naive_mask(
+                binned, features, node_rows[i], active, categorical, minimum, min_group
+            )
             np.testing.assert_array_equal(mask[i], twin)
 
 
 def test_only_the_smaller_sibling_is_counted(binned, active, monkeypatch):
-    counts = NodeCounts(binned, MAX_BIN, 2)
+    counts = NodeCounts(binned, MAX_BIN, 2, NUMBERS, 2)
     counts.begin_tree(active, np.arange(4, dtype=np.int32))
     rows = np.arange(120, dtype=np.int32)
     counts.allowed([0], [rows], [-1])
@@ -61,9 +75,14 @@ def test_only_the_smaller_sibling_is_counted(binned, active, monkeypatch):
 
 
 def test_minimum_of_one_allows_every_cut(binned, active):
-    counts = NodeCounts(binned, MAX_BIN, 1)
-    counts.begin_tree(active, np.arange(4, dtype=np.int32))
-    assert counts.allowed([0], [np.arange(120, dtype=np.int32)]) is None
+    counts = NodeCounts(binned, MAX_BIN, 1, MIXED, 3)
+    rows = [np.arange(120, dtype=np.int32)]
+    counts.begin_tree(active, np.array([0, 3], dtype=np.int32))
+    assert counts.allowed([0], rows) is None
+    counts.begin_tree(active, np.array([0, 1], dtype=np.int32))
+    allowed = counts.allowed([0], rows)
+    assert allowed.shape == (1, 2, MAX_BIN, 2)
+    assert allowed[0, 0].all()
 
 
 @pytest.mark.kernels

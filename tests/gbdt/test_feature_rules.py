@@ -2,21 +2,38 @@
 
 import msgspec
 import numpy as np
-import pandas as pd
 import pytest
+from support.asking import (
+    MIXED,
+    MODEL,
+    PLAIN,
+    TABLE,
+    TRAINER,
+    Conversation,
+    N,
+    assert_refused,
+    bits_of,
+    block,
+    divide,
+    divide_by,
+    encrypt,
+    finish,
+    histograms_of,
+    route,
+    setup,
+)
 from support.federation import Federation, WatchedParty
 from support.keys import insecure_key
-from support.tables import KINDS, random_table
+from support.tables import random_table
 
 from crypto.errors import KeySizeError
 from crypto.schemes import SCHEMES
-from parties.answerer import Answerer
 from parties.messages import Ack, Failure, Goodbye
-from parties.peer import Transport, make_hello
+from parties.peer import Transport
 from parties.rows import match_rows
 from secureboost import Policy
 from secureboost.errors import ConfigError
-from secureboost.gbdt.feature import FeatureSession
+from secureboost.gbdt.codes import code_set
 from secureboost.gbdt.feature_tree import FeatureTree
 from secureboost.gbdt.policy import Budget, Spending
 from secureboost.gbdt.protocol import (
@@ -28,6 +45,7 @@ from secureboost.gbdt.protocol import (
     GradientBlock,
     Histograms,
     HistogramsOf,
+    Keep,
     Ready,
     Route,
     Routes,
@@ -35,118 +53,10 @@ from secureboost.gbdt.protocol import (
 )
 from secureboost.gbdt.store import FolderStore
 from secureboost.party import feature_table
-from secureboost.trainers import get_trainer
-
-TRAINER = get_trainer("secureboost")
-N = 12
-MODEL = "0123456789abcdef" * 2
-TABLE = pd.DataFrame(
-    {"up": np.arange(N, dtype=float), "half": [0.0, 1.0] * (N // 2), "flat": 1.0},
-    index=[f"id{i}" for i in range(N)],
-)
-PLAIN = insecure_key("plain", 0)
 
 
-class Conversation:
-    """Asks one session by hand."""
-
-    def __init__(self, table=None, *, in_process=True, insecure_test_keys=True, **options):
-        self.table = feature_table("bureau", TABLE, **options) if table is None else table
-        self.codec = TRAINER.codec()
-        self.answerer = Answerer(
-            "bureau",
-            self.codec,
-            lambda _hello: FeatureSession(
-                self.table, in_process=in_process, insecure_test_keys=insecure_test_keys
-            ),
-            trainer=TRAINER.name,
-            software_version="1",
-        )
-        self.ask(make_hello(TRAINER.name, "bank", "1"))
-
-    def ask(self, request):
-        frame = self.answerer.answer(self.codec.encode(request))
-        return self.codec.decode(frame, "bureau")
-
-    def matched(self):
-        assert self.ask(match_rows(self.table.ids)) == Ack()
-        return self
-
-    def set_up(self, **changes):
-        reply = self.matched().ask(setup(**changes))
-        assert isinstance(reply, Ready)
-        return self
-
-    def loaded(self, **changes):
-        assert self.set_up(**changes).ask(block()) == Ack()
-        return self
-
-    def growing(self, **changes):
-        assert isinstance(self.loaded(**changes).ask(histograms_of()), Histograms)
-        return self
-
-
-def setup(**changes):
-    return msgspec.structs.replace(
-        Setup(
-            scheme="plain",
-            public_key=PLAIN.public_key.to_bytes(),
-            rows=np.arange(N, dtype=np.int32),
-            max_bin=8,
-            min_child_samples=2,
-            n_trees=2,
-            cell_bits=60,
-            cells=2,
-        ),
-        **changes,
-    )
-
-
-def encrypt(values):
-    plaintexts = np.zeros((len(values), 2), np.uint64)
-    plaintexts[:, 0] = values
-    return PLAIN.encrypt(plaintexts)
-
-
-def block(rows=range(N), tree=0, ciphertexts=None):
-    rows = np.array(list(rows), np.int32)
-    if ciphertexts is None:
-        ciphertexts = encrypt(rows + 1)
-    return GradientBlock(tree=tree, rows=rows, ciphertexts=ciphertexts)
-
-
-def histograms_of(nodes=(0,), asked=(0,), placed=None, features=(0, 1, 2), tree=0):
-    if placed is None:
-        placed = [0] * N
-    return HistogramsOf(
-        tree=tree,
-        nodes=np.array(nodes, np.int32),
-        asked=np.array(asked, np.int32),
-        node_of_row=np.array(placed, np.uint16),
-        features=np.array(features, np.int32),
-    )
-
-
-def divide(nodes=(0,), features=(0,), bins=(3,), missing_left=(0,), first_split=0, tree=0):
-    return Divide(
-        tree=tree,
-        first_split=first_split,
-        nodes=np.array(nodes, np.int32),
-        features=np.array(features, np.int32),
-        bins=np.array(bins, np.int32),
-        missing_left=np.array(missing_left, np.uint8),
-    )
-
-
-def route(rows=(0, 1), model_id=MODEL):
-    return Route(model_id=model_id, rows=np.array(rows, np.int32))
-
-
-def assert_refused(reply, code, text, *, ends_session=False):
-    assert isinstance(reply, Failure), reply
-    assert reply.code == code
-    assert text in reply.detail
-    assert reply.ends_session is ends_session
+def replace(request, **changes):
+    return msgspec.structs.replace(request, **changes)
 
 
 # --- Setup
@@ -166,6 +76,13 @@ def assert_refused(reply, code, text, *, ends_session=False):
             "policy",
             "1 rows are fewer than this party's floor of 2",
         ),
+        ({"n_training": 1}, "policy", "1 rows are fewer than this party's floor of 2"),
+        ({"n_training": N + 1}, "rows_refused", "n_training=13 of 12 rows"),
+        ({"min_group": 1}, "policy", "min_group=1 is below min_child_samples=2"),
+        ({"min_child_samples": 5}, "policy", "min_group=3 is below min_child_samples=5"),
+        ({"first_split": 1}, "resume_refused", "first_split=1, and this party has 0 splits"),
+        ({"base": MODEL}, "resume_refused", f"has kept nothing of model {MODEL}"),
+        ({"base": "f" * 32}, "resume_refused", f"has kept nothing of model {'f' * 32}"),
         ({"rows": np.array([0, 5, 0], np.int32)}, "rows_refused", "a row is named twice"),
         ({"rows": np.array([0, N], np.int32)}, "rows_refused", "positions in 0..11"),
         ({"rows": np.array([-1, 3], np.int32)}, "rows_refused", "positions in 0..11"),
@@ -181,7 +98,20 @@ def test_setup_refusals(changes, code, text):
     talk = Conversation(policy=Policy(min_child_samples=2, max_bin=8)).matched()
     assert_refused(talk.ask(setup(**changes)), code, text)
     assert talk.answerer.state == "matched"
+    assert talk.table.budget.spent.node_histograms == 0
     assert isinstance(talk.ask(setup()), Ready)  # it goes on
+
+
+@pytest.mark.parametrize("base", ["../../etc/passwd", "a" * 31, "A" * 32, "a" * 32 + "\n"])
+def test_a_base_is_no_path(base):
+    talk = Conversation().matched()
+    frame = talk.codec.encode(setup(base="b" * 32)).replace(
+        b"b" * 32, base.encode().ljust(32, b"/")[:32]
+    )
+    if base.endswith("\n"):
+        frame = talk.codec.encode(setup(base="b" * 32)).replace(b"b" * 32, b"a" * 31 + b"\n")
+    reply = talk.codec.decode(talk.answerer.answer(frame), "bureau")
+    assert_refused(reply, "malformed_frame", "Setup", ends_session=True)
 
 
 def test_ready_counts_bins_of_the_asked_rows_only():
@@ -189,6 +119,23 @@ def test_ready_counts_bins_of_the_asked_rows_only():
     assert talk.ask(setup()).n_bins.tolist() == [8, 2, 1]
     other = Conversation().matched()
     assert other.ask(setup(rows=np.array([0, 2, 4], np.int32))).n_bins.tolist() == [3, 1, 1]
+
+
+def test_only_training_rows_decide_where_columns_are_cut():
+    talk = Conversation().matched()
+    first, last = np.arange(N, dtype=np.int32), np.arange(N, dtype=np.int32)[::-1].copy()
+    assert talk.ask(setup(rows=first, n_training=3)).n_bins.tolist() == [3, 2, 1]
+    assert talk.ask(finish()).digest
+    other = setup(model_id="a" * 32, rows=last, n_training=1, min_child_samples=1)
+    assert talk.ask(other).n_bins.tolist() == [1, 1, 1]
+
+
+def test_ready_tells_what_was_declared():
+    talk = Conversation(MIXED, monotone={"up": -1}).matched()
+    reply = talk.ask(setup())
+    assert reply.n_bins.tolist() == [8, 3]
+    assert reply.categorical.tolist() == [0, 1]
+    assert reply.monotone.tolist() == [-1, 0]
 
 
 def test_plain_scheme_is_refused_from_another_process():
@@ -219,7 +166,11 @@ def out_of_range():
 @pytest.mark.parametrize(
     ("request_", "code", "text"),
     [
-        (block(tree=1), "tree_refused", "tree 1 is out of order; the next of 2 is 0"),
+        (
+            block(tree=2),
+            "tree_refused",
+            "tree 2 is out of order; it must be at least 0 and below 2",
+        ),
         (block(range(3, 0, -1)), "rows_refused", "must ascend"),
         (block([0, 0, 1]), "rows_refused", "must ascend"),
         (block([0, N]), "rows_refused", "must lie in 0..11"),
@@ -257,7 +208,7 @@ def test_blocks_of_a_tree_must_ascend_and_end_with_the_first_question():
     talk = Conversation().set_up()
     assert talk.ask(block(range(4))) == Ack()
     assert_refused(talk.ask(block(range(3, 8))), "rows_refused", "must lie in 4..11")
-    assert_refused(talk.ask(block(range(4, 8), tree=2)), "tree_refused", "the next of 2 is 1")
+    assert_refused(talk.ask(block(range(4, 8), tree=2)), "tree_refused", "at least 1 and below 2")
     assert talk.ask(block(range(4, 8))) == Ack()
     assert isinstance(talk.ask(histograms_of()), Histograms)
     late = talk.ask(block(range(8, 12)))
@@ -267,9 +218,51 @@ def test_blocks_of_a_tree_must_ascend_and_end_with_the_first_question():
 def test_no_more_trees_than_agreed():
     talk = Conversation().loaded()
     assert talk.ask(block(tree=1)) == Ack()
-    assert_refused(talk.ask(block(tree=0)), "tree_refused", "the next of 2 is 2")
-    assert_refused(talk.ask(block(tree=2)), "tree_refused", "the next of 2 is 2")
+    assert_refused(talk.ask(block(tree=0)), "tree_refused", "at least 2 and below 2")
+    assert_refused(talk.ask(block(tree=2)), "tree_refused", "at least 2 and below 2")
     assert_refused(talk.ask(histograms_of(tree=0)), "tree_refused", "tree 0 is not the current")
+
+
+def test_trees_of_the_label_party_alone_are_left_out():
+    talk = Conversation().set_up(n_trees=9)
+    for tree in (2, 3, 8):
+        assert talk.ask(block(tree=tree)) == Ack()
+        assert isinstance(talk.ask(histograms_of(tree=tree)), Histograms)
+        earlier = talk.ask(block(tree=tree - 1))
+        assert_refused(earlier, "tree_refused", f"it must be at least {tree + 1} and below 9")
+
+
+def test_rows_for_evaluation_have_no_gradients_but_sides():
+    talk = Conversation().set_up(n_training=8, cells=1)
+    assert_refused(talk.ask(block(range(9))), "rows_refused", "must lie in 0..7")
+    assert talk.ask(block(range(8))) == Ack()
+    reply = talk.ask(histograms_of(features=(1,)))
+    assert PLAIN.decrypt(reply.ciphertexts)[:, 0].tolist() == [1 + 3 + 5 + 7, 2 + 4 + 6 + 8, 0]
+    beside = [1] * 7 + [0] + [0] * 4  # one row counts in node 0, and four that are evaluated
+    refused = talk.ask(histograms_of((1, 2), (0,), beside, features=(1,)))
+    assert_refused(refused, "nodes_refused", "min_child_samples=2")
+    division = talk.ask(divide(features=(1,), bins=(0,)))
+    assert bits_of(division) == [1, 0] * (N // 2)
+
+
+@pytest.mark.parametrize("count", [N, 2 * N - 1, 2 * N + 1, 3 * N])
+def test_every_row_has_all_its_parts(count):
+    talk = Conversation().set_up(parts=2)
+    wrong = block(ciphertexts=encrypt([1] * count))
+    text = f"{count} ciphertexts for 12 rows of 2 each"
+    assert_refused(talk.ask(wrong), "ciphertexts_refused", text)
+
+
+def test_parts_are_summed_one_after_the_other():
+    talk = Conversation().set_up(parts=3, cells=1)
+    values = np.column_stack([np.arange(N) + 1, np.full(N, 100), np.arange(N) * 10])
+    assert talk.ask(block(range(5), ciphertexts=encrypt(values[:5].ravel()))) == Ack()
+    assert talk.ask(block(range(5, N), ciphertexts=encrypt(values[5:].ravel()))) == Ack()
+    reply = talk.ask(histograms_of(features=(1, 2)))
+    sums = PLAIN.decrypt(reply.ciphertexts)[:, 0].reshape(3, 5)
+    for part in range(3):
+        even, odd = values[::2, part].sum(), values[1::2, part].sum()
+        assert sums[part].tolist() == [even, odd, 0, even + odd, 0]
 
 
 # --- Histograms
@@ -385,6 +378,8 @@ def test_nodes_lie_on_one_side_of_the_partys_own_split():
         (divide(first_split=1), "split_refused", "the next split number is 0"),
         (divide((), (), (), ()), "split_refused", "differ in length"),
         (divide(bins=(1, 2)), "split_refused", "differ in length"),
+        (divide(codes=[(), ()]), "split_refused", "differ in length"),
+        (divide_by(1, feature=0), "split_refused", "column 0 has no categories to be split by"),
         (divide(missing_left=()), "split_refused", "differ in length"),
         (divide((0, 0), (0, 0), (3, 4), (0, 0)), "split_refused", "a node can be divided once"),
         (divide(features=(2,), bins=(0,)), "nodes_refused", "min_child_samples=2"),
@@ -396,7 +391,7 @@ def test_division_refusals(request_, code, text):
     assert isinstance(talk.ask(histograms_of(features=(0, 2))), Histograms)
     assert_refused(talk.ask(request_), code, text)
     assert isinstance(talk.ask(divide()), Division)
-    assert isinstance(talk.ask(Finish(model_id=MODEL)), Finished)
+    assert isinstance(talk.ask(finish(1)), Finished)
     assert len(talk.table.store.load(MODEL).splits) == 1
 
 
@@ -428,7 +423,7 @@ def test_divisions_are_carried_out_all_or_none():
     both = talk.ask(divide((1, 2), (1, 1), (0, 0), (0, 0)))
     bits = np.unpackbits(both.goes_left, count=N, bitorder="little")
     assert bits.tolist() == [1, 0] * 6
-    assert isinstance(talk.ask(Finish(model_id=MODEL)), Finished)
+    assert isinstance(talk.ask(finish(2)), Finished)
     assert [s.feature for s in talk.table.store.load(MODEL).splits] == [1, 1]
 
 
@@ -438,7 +433,7 @@ def test_divisions_are_carried_out_all_or_none():
 def finished(**options):
     talk = Conversation(**options).growing()
     assert isinstance(talk.ask(divide()), Division)
-    assert isinstance(talk.ask(Finish(model_id=MODEL)), Finished)
+    assert isinstance(talk.ask(finish(1)), Finished)
     return talk
 
 
@@ -547,9 +542,12 @@ def test_a_policy_is_checked(arguments, text):
 @pytest.mark.parametrize(
     ("stage", "requests"),
     [
-        ("open", [setup(), block(), histograms_of(), divide(), Finish(model_id=MODEL), route()]),
-        ("matched", [block(), histograms_of(), divide(), Finish(model_id=MODEL)]),
-        ("set_up", [setup(), histograms_of(), divide(), Finish(model_id=MODEL), route()]),
+        (
+            "open",
+            [setup(), block(), histograms_of(), divide(), Keep(n_splits=0), finish(), route()],
+        ),
+        ("matched", [block(), histograms_of(), divide(), Keep(n_splits=0), finish()]),
+        ("set_up", [setup(), histograms_of(), divide(), route()]),
         ("loaded", [setup(), divide(), route(), match_rows(["a"])]),
         ("growing", [setup(), route(), match_rows(["a"])]),
     ],
@@ -576,10 +574,6 @@ def test_other_rows():
 # --- A refusal changes nothing
 
 
-def replace(request, **changes):
-    return msgspec.structs.replace(request, **changes)
-
-
 def provocations(request):
     """Requests that break one rule each, made from a good one."""
     i32 = np.int32
@@ -589,9 +583,15 @@ def provocations(request):
         yield replace(request, cells=1000)
         yield replace(request, rows=np.repeat(request.rows, 2))
         yield replace(request, public_key=b"?")
+        yield replace(request, n_training=len(request.rows) + 1)
+        yield replace(request, n_training=1)
+        yield replace(request, min_group=1)
+        yield replace(request, first_split=request.first_split + 1)
+        yield replace(request, base=request.model_id)
+        yield replace(request, base="0" * 32)
     elif isinstance(request, GradientBlock):
         rows = request.rows
-        yield replace(request, tree=request.tree + 1)
+        yield replace(request, tree=request.tree + 1000)
         yield replace(request, ciphertexts=request.ciphertexts[:-1])
         yield replace(request, ciphertexts=np.full_like(request.ciphertexts, 2**64 - 1) >> 1)
         yield replace(request, rows=rows[::-1])
@@ -621,13 +621,22 @@ def provocations(request):
         yield replace(request, features=request.features + 1000 * last)
         yield replace(request, bins=request.bins + 1000 * last)
         yield replace(request, bins=request.bins[:-1])
+        yield replace(request, codes=request.codes[:-1])
+        yield replace(request, codes=request.codes[:, :-1])
+        yield replace(request, codes=np.full_like(request.codes, 2**64 - 1))
+        yield replace(
+            request, codes=np.where(request.codes.any(), 0, code_set([0]) + request.codes)
+        )
         yield replace(
             request,
             nodes=np.append(request.nodes, request.nodes[-1]),
             features=np.append(request.features, request.features[-1]),
             bins=np.append(request.bins, request.bins[-1]),
             missing_left=np.append(request.missing_left, request.missing_left[-1]),
+            codes=np.vstack([request.codes, request.codes[-1:]]),
         )
+    elif isinstance(request, Keep | Finish):
+        yield replace(request, n_splits=request.n_splits + 1)
     elif isinstance(request, Route):
         yield replace(request, model_id="0" * 32)
         yield replace(request, rows=request.rows + i32(10_000))
@@ -658,7 +667,11 @@ class Provocateur(Transport):
 @pytest.mark.parametrize("grow_policy", ["depthwise", "lossguide"])
 @pytest.mark.parametrize("subsample", [1.0, 0.7])
 def test_refusals_change_nothing(grow_policy, subsample):
-    federation = Federation(random_table(4, 160, KINDS), (1, 2, 2))
+    kinds = ("continuous", "few", "few", "mostly_zero", "missing")
+    federation = Federation(random_table(4, 160, kinds), (1, 2, 2))
+    table = federation.tables["party1"]
+    text = table["c1"].map("v{:.0f}".format, na_action="ignore")
+    federation.tables["party1"] = table.assign(c1=text)
     transports = []
 
     def wrap(inner):
@@ -675,12 +688,16 @@ def test_refusals_change_nothing(grow_policy, subsample):
         max_bin=16,
         max_leaves=10,
         min_child_samples=3,
+        min_data_per_group=3,
+        cat_smooth=1.0,
+        cat_l2=0.0,
         grow_policy=grow_policy,
         subsample=subsample,
         random_state=1,
         scheme="plain",
     )
     assert sum(transport.refused for transport in transports) > 100
+    assert any(split.codes for split in parties[0].store.halves.popitem()[1].splits)
     for party in parties:
         asked = [
             len(request.asked)
@@ -691,7 +708,7 @@ def test_refusals_change_nothing(grow_policy, subsample):
 
 
 def test_a_tree_drops_nodes_that_others_parted():
-    tree = FeatureTree(0, 4, 1)
+    tree = FeatureTree(0, 4, 4, 1)
     tree.activate(np.arange(4, dtype=np.int32))
     features = np.zeros(1, np.int32)
     for nodes, placed in [([0], [0, 0, 0, 0]), ([1, 2], [0, 0, 1, 1])]:

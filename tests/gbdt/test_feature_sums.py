@@ -36,8 +36,20 @@ def test_batches_and_chunks_do_not_change_the_sums(
     words = wide.words_for(key.public_key.plaintext_bits + 1)
     ciphertexts = key.encrypt(wide.from_integers(values, words, signed=True))
     clock = Clock()
-    sums = sum_nodes(
-        key.public_key, ciphertexts, binned, nodes, features, layout, clock=clock, n_jobs=2
+    sums, twice = sum_nodes(
+        key.public_key,
+        [
+            ciphertexts,
+            key.public_key.sum_by_segment(
+                ciphertexts, np.repeat(np.arange(n_rows), 2), 2 * np.arange(n_rows + 1)
+            ),
+        ],
+        binned,
+        nodes,
+        features,
+        layout,
+        clock=clock,
+        n_jobs=2,
     )
     expected = [
         sum(values[row] for row in rows if binned[feature, row] == cell)
@@ -46,6 +58,7 @@ def test_batches_and_chunks_do_not_change_the_sums(
         for cell in [*range(bins), max_bin]
     ]
     assert wide.to_integers(key.decrypt(sums), signed=True) == expected
+    assert wide.to_integers(key.decrypt(twice), signed=True) == [2 * value for value in expected]
     assert clock.phases["sum"].operations > n_rows
 
 

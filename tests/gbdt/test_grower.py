@@ -10,6 +10,7 @@ from secureboost.gbdt.columns import Gradients
 from secureboost.gbdt.grower import Grower, InconsistentDivisionError, sum_rows
 from secureboost.gbdt.local import LocalColumns
 from secureboost.gbdt.params import BoosterParams
+from secureboost.gbdt.rules import Rules
 from secureboost.gbdt.tree import Ensemble
 
 PURE = {"reg_lambda": 0.0, "learning_rate": 1.0, "min_child_weight": 0.0}
@@ -21,11 +22,13 @@ def grow(X, target, counts=None, **limits):
     counts = [X.shape[1]] if counts is None else counts
     table = Table(X.astype(np.float32), target, np.ones(len(X)))
     mapper = BinMapper.fit(table.X, params.max_bin)
-    encoding = PowerOfTwo()
-    values = encoding.encode(np.column_stack([-target, np.ones(len(X))]))
-    gradients = Gradients(values, np.ones(len(X), dtype=bool), encoding.fraction_bits)
+    values, bits = PowerOfTwo()(np.column_stack([-target, np.ones(len(X))]))
+    gradients = Gradients(values, np.ones(len(X), dtype=bool), bits, bits)
     features = [np.arange(count, dtype=np.int32) for count in counts]
-    grown = Grower(sources(table, mapper, params, counts), params).grow(0, gradients, features)
+    rules = Rules(np.arange(sum(counts)) < counts[0])
+    grown = Grower(sources(table, mapper, params, counts), params, rules).grow(
+        0, gradients, features, np.random.default_rng(0)
+    )
     return grown, mapper
 
 
@@ -143,10 +146,16 @@ class Watched(LocalColumns):
 def watched(table, params):
     mapper = BinMapper.fit(table.X, params.max_bin)
     columns = Watched("", mapper.transform(table.X), mapper.n_bins, params.max_bin)
-    values = PowerOfTwo().encode(np.column_stack([0.5 - table.y, np.ones(len(table.y))]))
-    gradients = Gradients(values, np.ones(len(table.y), dtype=bool), 24)
-    features = [np.arange(table.X.shape[1], dtype=np.int32)]
-    return columns, Grower([columns], params).grow(0, gradients, features).nodes
+    return columns, grow_over(columns, table, params).nodes
+
+
+def grow_over(columns, table, params):
+    n_rows, n_features = table.X.shape
+    values, bits = PowerOfTwo()(np.column_stack([0.5 - table.y, np.ones(n_rows)]))
+    gradients = Gradients(values, np.ones(n_rows, dtype=bool), bits, bits)
+    features = [np.arange(n_features, dtype=np.int32)]
+    grower = Grower([columns], params, Rules(np.ones(n_features, dtype=bool)))
+    return grower.grow(0, gradients, features, np.random.default_rng(0))
 
 
 def test_one_of_two_siblings_is_asked_and_a_level_at_once():
@@ -185,11 +194,8 @@ def test_a_division_that_contradicts_its_histogram_is_refused():
 
     mapper = BinMapper.fit(table.X, 16)
     columns = Faulty("bureau", mapper.transform(table.X), mapper.n_bins, 16)
-    values = PowerOfTwo().encode(np.column_stack([0.5 - table.y, np.ones(100)]))
-    gradients = Gradients(values, np.ones(100, dtype=bool), 24)
-    features = [np.arange(table.X.shape[1], dtype=np.int32)]
     with pytest.raises(InconsistentDivisionError, match="'bureau' divided node 0") as caught:
-        Grower([columns], BoosterParams()).grow(0, gradients, features)
+        grow_over(columns, table, BoosterParams(max_bin=16))
     assert caught.value.owner == "bureau"
 
 
@@ -202,10 +208,12 @@ def test_split_numbers_run_through_all_trees():
 
 
 @pytest.mark.kernels
-def test_sum_rows_against_twin():
+@pytest.mark.parametrize("n_sums", [2, 6])
+def test_sum_rows_against_twin(n_sums):
     rng = np.random.default_rng(0)
-    values = rng.integers(-(2**50), 2**50, (60, 2))
+    values = rng.integers(-(2**50), 2**50, (60, n_sums))
     active = rng.random(60) < 0.5
     rows = np.arange(0, 60, 3, dtype=np.int32)
-    twin = (*values[rows].sum(axis=0).tolist(), int(active[rows].sum()))
-    assert sum_rows(rows, values, active) == twin
+    sums = np.zeros(n_sums, dtype=np.int64)
+    assert sum_rows(rows, values, active, sums) == active[rows].sum()
+    assert sums.tolist() == values[rows].sum(axis=0).tolist()

@@ -6,7 +6,6 @@ import pytest
 from support.federation import Federation, InsecureKeyClassifier, WatchedParty
 from support.tables import random_table
 
-from crypto.errors import CapacityError
 from parties.errors import PeerRefusedError, PeerUnreachableError, UnexpectedReplyError
 from parties.messages import Ack
 from parties.peer import Transport
@@ -194,7 +193,16 @@ def test_absurd_bins(n_bins):
 
 @pytest.mark.parametrize("n_bins", [[7, 5], [8, 5, 1]], ids=lambda n_bins: str(n_bins))
 def test_bins_that_contradict_the_histograms(n_bins):
-    liar = Liar(Ready, lambda reply, _: replace(reply, n_bins=np.array(n_bins, np.int32)))
+    def lie(reply, setup):
+        nothing = np.zeros(len(n_bins))
+        return replace(
+            reply,
+            n_bins=np.array(n_bins, np.int32),
+            categorical=nothing.astype(np.uint8),
+            monotone=nothing.astype(np.int8),
+        )
+
+    liar = Liar(Ready, lie)
     if len(n_bins) == 3:  # the third column is asked for, and the real service refuses
         parties = [
             WatchedParty(name, table, alter=liar) for name, table in FEDERATION.tables.items()
@@ -203,6 +211,23 @@ def test_bins_that_contradict_the_histograms(n_bins):
             FEDERATION.fit(parties, **PARAMETERS, scheme="plain")
     else:
         assert "ciphertexts for 1 nodes" in lied_to(liar)
+
+
+@pytest.mark.parametrize("field", ["categorical", "monotone"])
+@pytest.mark.parametrize(
+    ("values", "text"),
+    [
+        ([0], "describes another number of columns than it has"),
+        ([0, 0, 0], "describes another number of columns than it has"),
+        ([0, 2], "describes a column in a way that the protocol does not know"),
+        ([127, 0], "describes a column in a way that the protocol does not know"),
+    ],
+)
+def test_columns_described_wrongly(field, values, text):
+    def lie(reply, setup):
+        return replace(reply, **{field: np.array(values, getattr(reply, field).dtype)})
+
+    assert text in lied_to(Liar(Ready, lie))
 
 
 def test_a_mask_that_was_not_asked_for():
@@ -328,6 +353,6 @@ def test_an_impossible_weight_is_told_before_anybody_is_connected():
     party = WatchedParty("party1", FEDERATION.tables["party1"])
     model = InsecureKeyClassifier(scheme="plain", **PARAMETERS)
     weight = np.full(len(FEDERATION.X), 1e200)
-    with pytest.raises(CapacityError, match="rescale the target or the sample weights"):
+    with pytest.raises(ValueError, match=r"largest weight is 1e\+200 and must .* 1e-30 and 1e\+30"):
         model.fit(FEDERATION.X, FEDERATION.y, parties=[party], sample_weight=weight)
     assert party.peers == []

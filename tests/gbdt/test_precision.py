@@ -6,14 +6,20 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.boosting import sources
+from support.boosting import train
 from support.tables import random_table
 
-from crypto.fixed_point import FixedPoint
+from crypto.fixed_point import FixedPoint, Quantiser
 from secureboost.binning import BinMapper
-from secureboost.gbdt.booster import Booster
 from secureboost.gbdt.params import BoosterParams
-from secureboost.gbdt.precision import CURVATURE, LEAF_ERROR, ROUNDING_ERROR, SCORE_ERROR, STEPS
+from secureboost.gbdt.precision import (
+    CURVATURE,
+    HESSIAN_ERROR,
+    LEAF_ERROR,
+    ROUNDING_ERROR,
+    SCORE_ERROR,
+    STEPS,
+)
 from secureboost.objectives import BinaryLogistic
 
 LAMBDA = Fraction(1)
@@ -32,9 +38,22 @@ def exact_sums(gradients):
     return [sum(map(Fraction, part.tolist())) for part in gradients]
 
 
-def rounded_sums(gradients, encoding):
-    unit = Fraction(2) ** -encoding.fraction_bits
-    return [int(encoding.encode(part).sum()) * unit for part in gradients]
+def rounded_sums(gradients, quantise):
+    sums = []
+    for part, rounded in zip(gradients, quantise, strict=True):
+        integers, bits = rounded(part)
+        sums.append(int(integers.sum()) * Fraction(2) ** -bits)
+    return sums
+
+
+def fixed(bits):
+    """The same unit for everything."""
+    return (lambda part: (FixedPoint(bits).encode(part), bits),) * 2
+
+
+def chosen(n_rows):
+    """What the product takes."""
+    return Quantiser(n_rows, ROUNDING_ERROR), Quantiser(n_rows, HESSIAN_ERROR)
 
 
 def value(sums):
@@ -48,7 +67,7 @@ def score(sums):
 @given(leaves(), st.integers(4, 40))
 def test_errors_stay_within_their_bounds(gradients, bits):
     n_rows, half_unit = len(gradients[0]), Fraction(2) ** -(bits + 1)
-    exact, rounded = exact_sums(gradients), rounded_sums(gradients, FixedPoint(bits))
+    exact, rounded = exact_sums(gradients), rounded_sums(gradients, fixed(bits))
     for one, other in zip(exact, rounded, strict=True):
         assert abs(one - other) <= n_rows * half_unit
     moved = abs(value(exact) - value(rounded))
@@ -61,8 +80,7 @@ def test_errors_stay_within_their_bounds(gradients, bits):
 @given(leaves())
 def test_curved_leaves_have_the_promised_values(gradients):
     n_rows = len(gradients[0])
-    encoding = FixedPoint.for_bound(1.0, n_rows, ROUNDING_ERROR)
-    exact, rounded = exact_sums(gradients), rounded_sums(gradients, encoding)
+    exact, rounded = exact_sums(gradients), rounded_sums(gradients, chosen(n_rows))
     error = abs(value(exact) - value(rounded))
     curvature = (rounded[1] + LAMBDA) / (n_rows * (1 + abs(value(exact))))
     assert error * curvature <= Fraction(LEAF_ERROR) * Fraction(CURVATURE)
@@ -72,6 +90,23 @@ def test_the_stated_error_takes_thirty_bits():
     assert pytest.approx(SCORE_ERROR) == STEPS * LEAF_ERROR == STEPS / CURVATURE * ROUNDING_ERROR
     for n_rows in (1, 30_000, 2**31 - 1):
         assert FixedPoint.for_bound(1.0, n_rows, ROUNDING_ERROR).fraction_bits == 30
+        assert FixedPoint.for_bound(0.25, n_rows, HESSIAN_ERROR).fraction_bits == 30
+
+
+@given(
+    st.lists(st.floats(-1e300, 1e300).filter(lambda x: x == 0 or abs(x) > 1e-100), min_size=1),
+    st.sampled_from([ROUNDING_ERROR, HESSIAN_ERROR, 0.5, 1e-3]),
+)
+def test_no_integer_exceeds_what_widths_are_proven_for(values, error):
+    largest = max(map(abs, values))
+    if not 1e-100 < largest < 1e100 and largest:
+        return
+    quantise = Quantiser(10, error)
+    integers, bits = quantise(np.array(values))
+    assert np.abs(integers).max() <= quantise.max_integer
+    for value, integer in zip(values, integers.tolist(), strict=True):
+        off = abs(Fraction(value) - integer * Fraction(2) ** -bits)
+        assert off <= Fraction(largest) * Fraction(error)
 
 
 def leaf_of_row(tree, binned, max_bin):
@@ -92,16 +127,14 @@ def test_scores_are_those_of_float64_where_the_trees_are():
     """The same trees, their leaves filled in float64 from the first tree to the last."""
     table, params = random_table(5, 300), BoosterParams(n_estimators=40, max_depth=4)
     mapper, objective = BinMapper.fit(table.X, params.max_bin), BinaryLogistic()
-    own = sources(table, mapper, params, [table.X.shape[1]])
-    encoding = FixedPoint.for_bound(1.0, len(table.y), ROUNDING_ERROR)
     kept = []
-    ensemble = Booster(params, objective, encoding).fit(
-        own,
-        table.y,
-        table.weight,
-        on_tree=lambda number, tree, raw: kept.append(raw.copy()) or False,
+    ensemble = train(
+        table,
+        params,
+        quantise=chosen(len(table.y)),
+        on_round=lambda model: kept.append(model.raw.copy()),
     )
-    binned, exact = mapper.transform(table.X), np.full(len(table.y), ensemble.base_score)
+    binned, exact = mapper.transform(table.X), np.full(len(table.y), ensemble.base_score[0])
     worst = 0.0
     for tree, raw in zip(ensemble.trees, kept, strict=True):
         gradient, hessian = objective.gradients(exact, table.y, table.weight)

@@ -7,21 +7,22 @@ from hypothesis import strategies as st
 from support.tables import Table
 
 from secureboost.binning import BinMapper
-from secureboost.gbdt.booster import Booster, OnTree
+from secureboost.gbdt.booster import Boosted, Booster, OnRound, Publish, Quantise
 from secureboost.gbdt.local import LocalColumns
 from secureboost.gbdt.params import BoosterParams
-from secureboost.gbdt.tree import Ensemble, Tree, pooled
-from secureboost.objectives import BinaryLogistic
+from secureboost.gbdt.rules import Rules
+from secureboost.gbdt.tree import Ensemble, Tree
+from secureboost.objectives import BinaryLogistic, Objective
 
 
 class PowerOfTwo:
-    """Stand-in for crypto.fixed_point.FixedPoint."""
+    """Stand-in for crypto.fixed_point.Quantiser: one scale for everything."""
 
     def __init__(self, fraction_bits: int = 24) -> None:
         self.fraction_bits = fraction_bits
 
-    def encode(self, values):
-        return np.rint(values * 2.0**self.fraction_bits).astype(np.int64)
+    def __call__(self, values):
+        return np.rint(values * 2.0**self.fraction_bits).astype(np.int64), self.fraction_bits
 
 
 def sources(
@@ -48,22 +49,54 @@ def train(
     counts: Sequence[int] | None = None,
     *,
     n_jobs: int = 1,
-    on_tree: OnTree | None = None,
+    objective: Objective | None = None,
+    quantise: PowerOfTwo | tuple[Quantise, Quantise] | None = None,
+    n_training: int | None = None,
+    rules: Rules | None = None,
+    publish: Publish | None = None,
+    on_round: OnRound | None = None,
 ) -> Ensemble:
     """Train over the table with its columns owned so (by default all by the label party)."""
     counts = [table.X.shape[1]] if counts is None else counts
-    mapper = BinMapper.fit(table.X, params.max_bin)
-    ensemble = Booster(params, BinaryLogistic(), PowerOfTwo()).fit(
-        sources(table, mapper, params, counts, n_jobs), table.y, table.weight, on_tree=on_tree
+    n_training = len(table.y) if n_training is None else n_training
+    y, weight = table.y[:n_training], table.weight[:n_training]
+    mapper = BinMapper.fit(table.X[:n_training], params.max_bin)
+    owners = sources(table, mapper, params, counts, n_jobs)
+    quantise = quantise or PowerOfTwo()
+    both = quantise if isinstance(quantise, tuple) else (quantise, quantise)
+    booster = Booster(params, objective or BinaryLogistic(), both, params.random_state or 0)
+    model = booster.begin(y, weight, len(table.y), len(owners))
+    booster.fit(
+        owners,
+        y,
+        weight,
+        model,
+        rules=rules or Rules(np.arange(sum(counts)) < counts[0]),
+        publish=publish,
+        on_round=on_round,
     )
-    end = counts[0]
-    return ensemble.with_thresholds(mapper.edges[:end])
+    return ensemble_of(model, owners).with_thresholds(mapper.edges[: counts[0]])
+
+
+def ensemble_of(model: Boosted, owners: Sequence[LocalColumns]) -> Ensemble:
+    """The trees so far."""
+    return Ensemble(
+        tuple(model.trees),
+        tuple(model.base_score.tolist()),
+        tuple(source.owner for source in owners),
+        tuple(model.outputs),
+    )
 
 
 def joined_trees(ensemble: Ensemble, counts: Sequence[int]) -> list[Tree]:
     """Trees over the pooled columns, without thresholds (only owner 0 has them)."""
-    trees = [pooled(tree, counts) for tree in ensemble.trees]
+    first = np.concatenate([[0], np.cumsum(counts)[:-1]]).astype(np.int32)
+    trees = [tree.copy() for tree in ensemble.trees]
     for tree in trees:
+        inner = tree["left"] >= 0
+        tree["feature"][inner] += first[tree["owner"][inner]]
+        tree["owner"][inner] = 0
+        tree["split_id"] = -1
         tree["threshold"] = 0
     return trees
 
@@ -88,5 +121,7 @@ def booster_params(draw: st.DrawFn, n_estimators: int = 3) -> BoosterParams:
         max_delta_step=draw(st.sampled_from([0.0, 0.5])),
         subsample=draw(st.sampled_from([0.5, 1.0])),
         colsample_bytree=draw(st.sampled_from([0.5, 1.0])),
+        colsample_bylevel=draw(st.sampled_from([0.5, 1.0])),
+        colsample_bynode=draw(st.sampled_from([0.5, 1.0])),
         random_state=draw(st.integers(0, 100)),
     )

@@ -131,13 +131,19 @@ class Companies:
         """Start `serve` with these settings."""
         return Process("serve", self.serve_toml, *sets(settings), *["--once"][: int(once)])
 
-    def train(self, *settings: str, force: bool = False) -> Process:
+    def train(self, *settings: str, resume: bool = False) -> Process:
         """Start `train` with these settings."""
-        return Process("train", self.train_toml, *sets(settings), *["--force"][: int(force)])
+        return Process("train", self.train_toml, *sets(settings), *["--resume"][: int(resume)])
 
     def left(self) -> set[str]:
         """Names of what a run has left."""
         return {path.name for path in self.out.rglob("*")}
+
+
+def address(served: Process) -> str:
+    """The setting with which the lender finds a bureau's process."""
+    port = served.wait_line(r"listening on 127\.0\.0\.1:(\d+)$")[1]
+    return f"party.bureau.address='127.0.0.1:{port}'"
 
 
 def sets(settings: tuple[str, ...]) -> list[str]:

@@ -1,0 +1,15 @@
+"""Options that several commands have."""
+
+from typing import Annotated
+
+import typer
+
+RegistryFile = Annotated[
+    str | None,
+    typer.Option(
+        "--registry",
+        metavar="FILE",
+        help="File in which runs are recorded, or 'off'. Default: SECUREBOOST_RUNS, or "
+        "secureboost-runs.db in this folder.",
+    ),
+]

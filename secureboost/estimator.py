@@ -1,0 +1,805 @@
+"""What the scikit-learn estimators share: parameters, fitting, raw scores, saving."""
+
+import contextlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from numbers import Integral
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import pandas as pd
+from joblib import effective_n_jobs
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import BaseEstimator, is_regressor
+from sklearn.utils import Tags, check_consistent_length, check_random_state
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from crypto.scheme import PrivateKey
+from crypto.schemes import get_scheme
+from parties.session import Session
+from parties.traffic import Traffic
+from secureboost.data import check_columns, check_ids, match_rows
+from secureboost.errors import ModelError, did_you_mean
+from secureboost.eval_metrics import EvalMetric, get_metric
+from secureboost.export.consent import Release
+from secureboost.export.taking_out import XGBoostExport, to_xgboost
+from secureboost.features import FeatureMatrix, feature_matrix
+from secureboost.gbdt import scoring
+from secureboost.gbdt.agreement import PartyTime
+from secureboost.gbdt.checkpoint import Recovery
+from secureboost.gbdt.constraints import check_names
+from secureboost.gbdt.joined import check_party_half
+from secureboost.gbdt.label import Task, TrainingTable, booster_params, train
+from secureboost.gbdt.model import LabelHalf, PartyHalf, load_half, save_half
+from secureboost.gbdt.monitor import EvalSet, History, Monitor
+from secureboost.gbdt.warm_start import Base
+from secureboost.inputs import Rows, check_eval_lengths, eval_pairs, row_weights, stack_rows
+from secureboost.objectives import OBJECTIVES, Objective, make_objective
+from secureboost.partners import check_column_owner, check_parties, make_partners
+from secureboost.party import FeatureParty, Party
+from secureboost.trainers import get_trainer
+
+IMPORTANCE_TYPES = ("gain", "total_gain", "weight")
+LABEL_FILE = "label.json"
+CHECKPOINT_FILE = "checkpoint.bin"
+TRAINER = get_trainer("secureboost")
+_CUSTOM = "custom"
+
+
+@dataclass(frozen=True, repr=False)
+class Federation:
+    """What several fits may share: a session, a key, and who is told of each round.
+
+    Attributes
+    ----------
+    make_key : callable, optional
+        Gives the private key; by default each fit makes one.
+    session : Session, optional
+        An open session with the parties.
+    keep : bool
+        Whether parties keep their halves.
+    on_round : callable, optional
+        See `monitor.Callback`.
+    """
+
+    make_key: Callable[[], PrivateKey] | None = None
+    session: Session | None = None
+    keep: bool = True
+    on_round: Callable[[int, History], bool | None] | None = None
+
+
+class SecureBoostModel(BaseEstimator):  # type: ignore[misc]
+    """Base of `SecureBoostClassifier` and `SecureBoostRegressor`, which document the parameters."""
+
+    def __init__(
+        self,
+        *,
+        objective: Any = None,
+        n_estimators: int = 100,
+        learning_rate: float = 0.3,
+        max_depth: int = 6,
+        max_leaves: int = 0,
+        grow_policy: str = "depthwise",
+        max_bin: int = 64,
+        reg_lambda: float = 1.0,
+        reg_alpha: float = 0.0,
+        gamma: float = 0.0,
+        min_child_weight: float = 1.0,
+        min_child_samples: int = 1,
+        max_delta_step: float | None = None,
+        subsample: float = 1.0,
+        colsample_bytree: float = 1.0,
+        colsample_bylevel: float = 1.0,
+        colsample_bynode: float = 1.0,
+        sampling_method: str = "uniform",
+        top_rate: float = 0.2,
+        other_rate: float = 0.1,
+        goss_hide_rows: bool = False,
+        multi_strategy: str = "one_output_per_tree",
+        categorical_features: Any = None,
+        max_cat_to_onehot: int = 4,
+        cat_smooth: float = 10.0,
+        cat_l2: float = 10.0,
+        max_cat_threshold: int = 32,
+        min_data_per_group: int = 10,
+        monotone_constraints: Any = None,
+        interaction_constraints: Any = None,
+        label_party_trees: int = 0,
+        max_shared_purity: float = 1.0,
+        scale_pos_weight: float = 1.0,
+        class_weight: Any = None,
+        base_score: float | None = None,
+        huber_slope: float = 1.0,
+        tweedie_variance_power: float = 1.5,
+        eval_metric: Any = None,
+        early_stopping_rounds: int | None = None,
+        callbacks: Any = None,
+        importance_type: str = "gain",
+        random_state: Any = None,
+        n_jobs: int | None = None,
+        key_bits: int = 2048,
+        scheme: str = "paillier",
+    ) -> None:
+        self.objective = objective
+        self.n_estimators = n_estimators
+        self.learning_rate = learning_rate
+        self.max_depth = max_depth
+        self.max_leaves = max_leaves
+        self.grow_policy = grow_policy
+        self.max_bin = max_bin
+        self.reg_lambda = reg_lambda
+        self.reg_alpha = reg_alpha
+        self.gamma = gamma
+        self.min_child_weight = min_child_weight
+        self.min_child_samples = min_child_samples
+        self.max_delta_step = max_delta_step
+        self.subsample = subsample
+        self.colsample_bytree = colsample_bytree
+        self.colsample_bylevel = colsample_bylevel
+        self.colsample_bynode = colsample_bynode
+        self.sampling_method = sampling_method
+        self.top_rate = top_rate
+        self.other_rate = other_rate
+        self.goss_hide_rows = goss_hide_rows
+        self.multi_strategy = multi_strategy
+        self.categorical_features = categorical_features
+        self.max_cat_to_onehot = max_cat_to_onehot
+        self.cat_smooth = cat_smooth
+        self.cat_l2 = cat_l2
+        self.max_cat_threshold = max_cat_threshold
+        self.min_data_per_group = min_data_per_group
+        self.monotone_constraints = monotone_constraints
+        self.interaction_constraints = interaction_constraints
+        self.label_party_trees = label_party_trees
+        self.max_shared_purity = max_shared_purity
+        self.scale_pos_weight = scale_pos_weight
+        self.class_weight = class_weight
+        self.base_score = base_score
+        self.huber_slope = huber_slope
+        self.tweedie_variance_power = tweedie_variance_power
+        self.eval_metric = eval_metric
+        self.early_stopping_rounds = early_stopping_rounds
+        self.callbacks = callbacks
+        self.importance_type = importance_type
+        self.random_state = random_state
+        self.n_jobs = n_jobs
+        self.key_bits = key_bits
+        self.scheme = scheme
+
+    def set_params(self, **params: Any) -> Self:
+        """Set parameters by name; see `sklearn.base.BaseEstimator.set_params`.
+
+        Raises
+        ------
+        ValueError
+            If a name is unknown; the nearest is named.
+        """
+        known = self.get_params(deep=False)
+        for name in params:
+            if name not in known:
+                raise ValueError(
+                    f"Invalid parameter {name!r} for estimator {type(self).__name__}."
+                    f"{did_you_mean(name, known)} Valid parameters are: {', '.join(known)}."
+                )
+        super().set_params(**params)
+        return self
+
+    def fit(
+        self,
+        X: Any,
+        y: ArrayLike,
+        *,
+        parties: Sequence[Party] | None = None,
+        sample_weight: ArrayLike | None = None,
+        eval_set: Sequence[tuple[Any, ArrayLike]] | None = None,
+        sample_weight_eval_set: Sequence[ArrayLike | None] | None = None,
+        column_owner: Mapping[str, Sequence[str]] | None = None,
+        init_model: "SecureBoostModel | None" = None,
+        checkpoint: str | Path | None = None,
+        resume: bool = False,
+    ) -> Self:
+        """Train.
+
+        Parameters
+        ----------
+        X : DataFrame or array of shape (n_rows, n_features)
+            The label party's own columns. With parties a DataFrame indexed by row id: its rows
+            decide which rows take part, and are looked up in every party by id. Columns of text and
+            of pandas' "category" are categories.
+        y : array-like of shape (n_rows,)
+            Classes, or the numbers of a regression. Of two classes the larger one is positive.
+        parties : sequence of Party, optional
+            Feature parties; their order numbers the columns.
+        sample_weight : array-like of shape (n_rows,), optional
+        eval_set : sequence of (X, y), optional
+            Rows of all parties whose metrics are watched; see `evals_result_`.
+        sample_weight_eval_set : sequence of array-like, optional
+            Weights of each set's rows.
+        column_owner : mapping of str to sequence of str, optional
+            For pooled training, which column belongs to which party: the pooled twin of a
+            federated run has the label party's columns first, then each party's.
+        init_model : estimator, optional
+            A fitted model with the same columns and parties; `n_estimators` rounds come on top of
+            its. The parties are asked for the sides of all rows at all of its splits, as in
+            prediction.
+        checkpoint : str or Path, optional
+            A file that is written after every round, so that a run that was interrupted can go on.
+        resume : bool
+            Go on with the run whose checkpoint is there; the model is the one that an undisturbed
+            run would have given.
+
+        Raises
+        ------
+        ValueError
+            If a parameter is out of its limits, or a table cannot be used (`DataError`).
+        parties.errors.PartyError
+            If a party refuses or fails.
+        secureboost.errors.IntegrityError
+            If a party's numbers contradict each other.
+        secureboost.errors.ModelError
+            If there is nothing to resume, or something else.
+        """
+        if resume and checkpoint is None:
+            raise ValueError("resume=True needs checkpoint=, the file of the interrupted run")
+        return self._fit(
+            X,
+            y,
+            Federation(),
+            parties=parties,
+            sample_weight=sample_weight,
+            eval_set=eval_set,
+            sample_weight_eval_set=sample_weight_eval_set,
+            column_owner=column_owner,
+            init_model=init_model,
+            recovery=Recovery(None if checkpoint is None else Path(checkpoint), resume),
+        )
+
+    def _fit(
+        self,
+        X: Any,
+        y: ArrayLike,
+        federation: Federation,
+        *,
+        parties: Sequence[Party] | None = None,
+        sample_weight: ArrayLike | None = None,
+        eval_set: Sequence[tuple[Any, ArrayLike]] | None = None,
+        sample_weight_eval_set: Sequence[ArrayLike | None] | None = None,
+        column_owner: Mapping[str, Sequence[str]] | None = None,
+        init_model: "SecureBoostModel | None" = None,
+        recovery: Recovery | None = None,
+    ) -> Self:
+        """`fit`, perhaps with a key and a session that exist already."""
+        parties = check_parties(parties, X)
+        parameters = self._plain_parameters()
+        params = booster_params({**parameters, "max_delta_step": self.max_delta_step or 0.0})
+        self._check_importance_type()
+        matrix = self._matrix(X, reset=True)
+        weight = row_weights(sample_weight, X)
+        check_consistent_length(X, y)
+        labels, weight, objective = self._targets(y, weight)
+        objective.check_labels(labels)
+        if self.max_delta_step is None:
+            params = replace(params, max_delta_step=objective.default_max_delta_step)
+        own_names = self._own_names()
+        owners = check_column_owner(column_owner, own_names, parties)
+        party_names = [party.name for party in parties] or list(owners)
+        check_names(self.monotone_constraints, self.interaction_constraints, own_names, party_names)
+        eval_set = eval_pairs(eval_set)
+        rows, eval_sets = self._eval_sets(
+            matrix, objective, X, eval_set, sample_weight_eval_set, parties
+        )
+        callbacks = self._callbacks()
+        metrics = self._metrics(objective)
+        for metric in metrics:
+            for rows_of_set in eval_sets:
+                metric.check_rows(rows_of_set.y, rows_of_set.weight)
+        monitor = Monitor(
+            eval_sets,
+            metrics,
+            objective.predict,
+            self._patience(eval_sets),
+            [
+                *(_after_iteration(callback, self) for callback in callbacks),
+                *([federation.on_round] if federation.on_round else []),
+            ],
+        )
+        with contextlib.ExitStack() as at_the_end:
+            for callback in callbacks:
+                at_the_end.callback(getattr(callback, "close", _nothing))
+                callback.before_training(self)
+            owner_of = {column: party for party, columns in owners.items() for column in columns}
+            trained = train(
+                TrainingTable(
+                    rows.values,
+                    matrix.categories,
+                    labels,
+                    weight,
+                    own_names,
+                    hasattr(self, "feature_names_in_"),
+                    tuple(owner_of.get(name, "") for name in own_names),
+                ),
+                make_partners(parties, rows.index, TRAINER),
+                Task(
+                    params,
+                    objective,
+                    self.monotone_constraints,
+                    self.interaction_constraints,
+                    monitor,
+                    self._classes(),
+                    parameters,
+                    self._base(init_model, X, eval_set, rows, parties),
+                ),
+                make_key=federation.make_key or self._generate_key,
+                recovery=recovery,
+                session=federation.session,
+                keep=federation.keep,
+                n_jobs=self._threads(),
+            )
+            self._objective: Objective | None = objective
+            self.label_half_: LabelHalf = trained.half
+            self.traffic_: dict[str, dict[str, Traffic]] = trained.traffic
+            self.times_: dict[str, PartyTime] = trained.times
+            self.partner_bins_: dict[str, tuple[int, ...]] = trained.partner_bins
+            self.parties_ = list(parties)
+            self.column_owner_ = owners
+            self._halves: dict[str, PartyHalf] = {}
+            self.evals_result_: History = monitor.history
+            for name in ("best_iteration_", "best_score_"):  # of an earlier fit
+                if hasattr(self, name):
+                    delattr(self, name)
+            if monitor.best_iteration is not None:
+                self.best_iteration_ = monitor.best_iteration
+                self.best_score_ = monitor.best_score
+            for callback in callbacks:
+                callback.after_training(self)
+        return self
+
+    def raw_scores(
+        self,
+        X: Any,
+        *,
+        parties: Sequence[Party] | None = None,
+        iteration_range: tuple[int, int] | None = None,
+    ) -> NDArray[np.float64]:
+        """Raw scores of rows, before the link function.
+
+        Parameters
+        ----------
+        X : DataFrame or array of shape (n_rows, n_features)
+            As in `fit`; for a federated model a DataFrame indexed by row id.
+        parties : sequence of Party, optional
+            Where the partners are now; by default those of `fit`.
+        iteration_range : tuple of int, optional
+            ``(0, k)``: only the first k rounds.
+
+        Returns
+        -------
+        array of shape (n_rows,) or (n_rows, n_classes), float64
+        """
+        check_is_fitted(self, "label_half_")
+        matrix = self._matrix(X, reset=False)
+        given = self._parties_for(parties, X)
+        return scoring.raw_scores(
+            self.label_half_,
+            matrix.values,
+            make_partners(given, X.index if given else None, TRAINER),
+            rounds=self._rounds(iteration_range),
+            n_jobs=self._threads(),
+        )
+
+    @property
+    def feature_names_out_(self) -> NDArray[np.object_]:
+        """Names of own and partner columns."""
+        check_is_fitted(self, "label_half_")
+        names = list(self.label_half_.feature_names)
+        for partner in self.label_half_.partners:
+            names += [f"{partner.name}/{i}" for i in range(partner.n_features)]
+        return np.array(names, dtype=object)
+
+    @property
+    def feature_importances_(self) -> NDArray[np.float64]:
+        """How much each of `feature_names_out_` matters; sums to 1 unless nothing was split."""
+        check_is_fitted(self, "label_half_")
+        self._check_importance_type()
+        half = self.label_half_
+        total = np.concatenate([half.gains, *(partner.gains for partner in half.partners)])
+        splits = np.concatenate(
+            [half.split_counts, *(partner.split_counts for partner in half.partners)]
+        )
+        importances = {
+            "gain": total / np.maximum(splits, 1),
+            "total_gain": total,
+            "weight": splits.astype(np.float64),
+        }[self.importance_type]
+        return np.asarray(importances / (importances.sum() or 1.0))
+
+    def save(self, folder: str | Path) -> None:
+        """Write ``label.json``, and beside it the halves of parties that live in this process.
+
+        Remote parties keep their halves under the model id.
+
+        Raises
+        ------
+        OSError
+            If the folder cannot be written.
+        """
+        check_is_fitted(self, "label_half_")
+        for name, half in self._local_halves().items():
+            save_half(half, Path(folder) / f"{name}.json")
+        save_half(self.label_half_, Path(folder) / LABEL_FILE)
+
+    def to_xgboost(
+        self,
+        releases: Sequence[Release | str | Path] = (),
+        *,
+        include_cover: bool = False,
+        category_names: bool = False,
+        certificates: Mapping[str, Path] | None = None,
+        path: str | Path | None = None,
+    ) -> XGBoostExport:
+        """Take the model out with every party's consent: JSON for XGBoost, shap and treelite.
+
+        Before anything is returned, rows at the edge of the splits are sent through the JSON (and
+        through XGBoost, where it is installed). They must reach the same leaves. Margins may differ
+        by 1e-6, in proportion to the sum of a row's absolute leaf values where that is above 1, and
+        by what single precision, in which XGBoost adds, loses of them.
+
+        Parameters
+        ----------
+        releases : sequence of Release or path
+            What each partner has released: `FeatureParty.release`, ``secureboost release``.
+        include_cover : bool
+            Give the sums of hessians and the gains of all nodes, which path-dependent SHAP needs.
+            They tell how many rows reach each node. Without, they are zeros.
+        category_names : bool
+            Give the names of the categories too, so that XGBoost from 3.1 on takes data frames with
+            them; treelite (4.8) refuses such a file. Without, columns of categories hold codes:
+            `XGBoostExport.matrix` makes them.
+        certificates : mapping of party name to path, optional
+            Pinned certificates: these parties' releases must be signed with them.
+        path : str or Path, optional
+            Where to write the JSON; its test vectors go beside it.
+
+        Raises
+        ------
+        secureboost.errors.ConsentError
+            If a partner has not consented.
+        secureboost.errors.ModelError
+            If a release is damaged or not of this model, or a check fails; nothing is written.
+        """
+        check_is_fitted(self, "label_half_")
+        taken_out = to_xgboost(
+            self.label_half_,
+            releases,
+            include_cover=include_cover,
+            category_names=category_names,
+            certificates=certificates,
+        )
+        if path is not None:
+            taken_out.save(path)
+        return taken_out
+
+    @classmethod
+    def load(cls, folder: str | Path) -> Self:
+        """Read what `save` wrote; name the parties again when predicting.
+
+        Halves of in-process parties that lie beside ``label.json`` are handed to a `FeatureParty`
+        of that name that has none.
+
+        Raises
+        ------
+        secureboost.errors.ModelError
+            If a half is damaged, the label party's is absent, or it is of another kind of model.
+        """
+        folder = Path(folder)
+        half = load_half(folder / LABEL_FILE, LabelHalf)
+        known = cls().get_params().keys()
+        if not half.parameters.keys() <= known or not cls._loads(half):
+            raise ModelError(f"{folder / LABEL_FILE} was not written by {cls.__name__}.save.")
+        model = cls(**half.parameters)
+        model._restore(half)
+        model.label_half_ = half
+        model._objective = None
+        if half.objective != _CUSTOM:
+            try:
+                model._objective = make_objective(
+                    half.objective, n_classes=len(half.classes) or 1, **half.objective_parameters
+                )
+            except ValueError as error:
+                raise ModelError(
+                    f"{folder / LABEL_FILE} was not written by {cls.__name__}.save: {error}"
+                ) from error
+        model.n_features_in_ = len(half.feature_names)
+        if half.named:
+            model.feature_names_in_ = np.array(half.feature_names, dtype=object)
+        model._halves = {}
+        for partner in half.partners:
+            path = folder / f"{partner.name}.json"
+            if path.exists():
+                model._halves[partner.name] = load_half(path, PartyHalf)
+                check_party_half(half, partner, model._halves[partner.name])
+        return model
+
+    def _targets(
+        self, y: ArrayLike, weight: NDArray[np.float64]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64], Objective]:
+        """Labels as the objective takes them, weights, and the objective."""
+        raise NotImplementedError
+
+    def _eval_labels(self, y: ArrayLike, name: str) -> NDArray[np.float64]:
+        """Labels of an evaluation set."""
+        raise NotImplementedError
+
+    def _classes(self) -> tuple[bool | int | float | str, ...]:
+        """What the model keeps of the classes."""
+        raise NotImplementedError
+
+    @classmethod
+    def _loads(cls, half: LabelHalf) -> bool:
+        """Whether a half is of this kind of model."""
+        raise NotImplementedError
+
+    def _restore(self, half: LabelHalf) -> None:
+        """Set what fitting would have set besides the half."""
+
+    def _make_objective(self, n_classes: int) -> Objective:
+        """The objective with its parameters; those of another objective must be left alone."""
+        spec = self._default_objective(n_classes) if self.objective is None else self.objective
+        defaults = type(self)().get_params()
+        given = {
+            name: getattr(self, name)
+            for name in ("huber_slope", "tweedie_variance_power")
+            if getattr(self, name) != defaults[name]
+        }
+        kind = OBJECTIVES.get(spec) if isinstance(spec, str) else None
+        if kind and "max_delta_step" in kind.limits and self.max_delta_step is not None:
+            given["max_delta_step"] = self.max_delta_step
+        # a named objective for classes has its own error below
+        n_classes = n_classes if callable(spec) else max(2, n_classes)
+        objective = make_objective(spec, n_classes=n_classes, **given)
+        if (objective.task == "regression") != is_regressor(self):
+            use = "Classifier" if is_regressor(self) else "Regressor"
+            raise ValueError(
+                f"objective={spec!r} does not fit {type(self).__name__}; use SecureBoost{use}"
+            )
+        return objective
+
+    @staticmethod
+    def _default_objective(n_classes: int) -> str:
+        """Name of the objective for labels of so many classes; 1 for a regression."""
+        raise NotImplementedError
+
+    def _metrics(self, objective: Objective) -> list[EvalMetric]:
+        specs = self.eval_metric
+        if specs is None:
+            specs = [objective.default_metric]
+        elif not isinstance(specs, (list, tuple)):
+            specs = [specs]
+        metrics = [get_metric(spec, objective) for spec in specs]
+        names = [metric.name for metric in metrics]
+        if not names or len(set(names)) < len(names):
+            raise ValueError(
+                f"eval_metric: {names} must be at least one metric, each with a name of its own"
+            )
+        return metrics
+
+    def _callbacks(self) -> list[Any]:
+        callbacks = self.callbacks
+        if callbacks is None:
+            return []
+        if not isinstance(callbacks, (list, tuple)) or not all(
+            hasattr(callback, "after_iteration") for callback in callbacks
+        ):
+            raise TypeError("callbacks must be a list of TrainingCallback objects")
+        return list(callbacks)
+
+    def _watched_metric(self) -> tuple[str, bool]:
+        """Name of the metric that early stopping watches, and whether higher is better."""
+        objective = self._objective
+        if objective is None:
+            raise RuntimeError("a loaded model of a custom objective watches no metric")
+        metric = self._metrics(objective)[-1]
+        return metric.name, metric.maximise
+
+    def _patience(self, eval_sets: Sequence[EvalSet]) -> int | None:
+        rounds: Any = self.early_stopping_rounds
+        if rounds is None:
+            return None
+        if isinstance(rounds, bool) or not isinstance(rounds, Integral) or int(rounds) < 1:
+            raise ValueError(
+                f"early_stopping_rounds={rounds!r} must be a whole number of at least 1"
+            )
+        if not eval_sets:
+            raise ValueError(
+                "Must have at least 1 validation dataset for early stopping: "
+                f"early_stopping_rounds={rounds} needs eval_set"
+            )
+        return int(rounds)
+
+    def _eval_sets(
+        self,
+        matrix: FeatureMatrix,
+        objective: Objective,
+        X: Any,
+        eval_set: Sequence[tuple[Any, ArrayLike]],
+        weights: Sequence[ArrayLike | None] | None,
+        parties: Sequence[Party],
+    ) -> tuple[Rows, list[EvalSet]]:
+        """Put the sets' rows behind the training rows."""
+        if weights is not None and len(weights) != len(eval_set):
+            raise ValueError(
+                f"sample_weight_eval_set has {len(weights)} entries for {len(eval_set)} sets"
+            )
+        values: list[NDArray[np.float32] | None] = []
+        indices, labels, row_weight = [], [], []
+        for number, (frame, y) in enumerate(eval_set):
+            name = f"eval_set[{number}]"
+            check_parties(parties, frame)
+            check_eval_lengths(name, frame, y)
+            for party in parties:
+                check_ids(frame.index, name)
+                match_rows(frame.index, party.index, f"{name}, {party.name}")
+            again = frame is X  # the training rows themselves: they are there already
+            values.append(None if again else self._matrix(frame, reset=False, known=matrix).values)
+            indices.append(frame.index if isinstance(frame, pd.DataFrame) else None)
+            labels.append(self._eval_labels(y, name))
+            try:
+                objective.check_labels(labels[-1])
+            except ValueError as error:
+                raise ValueError(f"{name}: {error}") from error
+            weight = None if weights is None else weights[number]
+            row_weight.append(row_weights(weight, frame, f"sample_weight_eval_set[{number}]"))
+        index = X.index if parties else None
+        rows = stack_rows(matrix.values, index, values, indices)
+        return rows, [
+            EvalSet(f"validation_{number}", *parts)
+            for number, parts in enumerate(zip(rows.positions, labels, row_weight, strict=True))
+        ]
+
+    def _base(
+        self,
+        init_model: "SecureBoostModel | None",
+        X: Any,
+        eval_set: Sequence[tuple[Any, ArrayLike]],
+        rows: Rows,
+        parties: Sequence[Party],
+    ) -> Base | None:
+        """The model to begin with and its scores of all rows."""
+        if init_model is None:
+            return None
+        if not isinstance(init_model, type(self)):
+            raise TypeError(
+                f"init_model is a {type(init_model).__name__}; it takes a fitted "
+                f"{type(self).__name__}"
+            )
+        check_is_fitted(init_model, "label_half_")
+        if init_model._classes() != self._classes():
+            raise ModelError("init_model: it was trained on other classes than this run.")
+        scores = init_model.raw_scores(X, parties=parties)
+        raw = np.zeros((len(rows.values), *scores.shape[1:]))
+        raw[: len(scores)] = scores
+        for (frame, _), positions in zip(eval_set, rows.positions, strict=True):
+            if frame is not X:
+                raw[positions] = init_model.raw_scores(frame, parties=parties)
+        return Base(init_model.label_half_, raw)
+
+    def _rounds(self, iteration_range: tuple[int, int] | None) -> int | None:
+        if iteration_range is None:
+            return None
+        first, behind = iteration_range
+        if first != 0 or behind < 0:
+            raise ValueError(
+                f"iteration_range={iteration_range}: rounds count from the first; give (0, k)"
+            )
+        return behind or None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Everything but the parties: their tables and connections stay where they are."""
+        state = dict(super().__getstate__())
+        state.pop("parties_", None)
+        return state
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        tags.input_tags.categorical = True
+        return tags
+
+    def _check_importance_type(self) -> None:
+        if self.importance_type not in IMPORTANCE_TYPES:
+            raise ValueError(
+                f"importance_type={self.importance_type!r} is not one of "
+                f"{', '.join(IMPORTANCE_TYPES)}"
+            )
+
+    def _generate_key(self) -> PrivateKey:
+        key_bits: Any = self.key_bits
+        if not isinstance(key_bits, Integral):
+            raise ValueError(f"key_bits={key_bits!r} is not an integer")
+        return get_scheme(self.scheme).generate(int(key_bits))
+
+    def _threads(self) -> int:
+        return int(effective_n_jobs(-1 if self.n_jobs is None else self.n_jobs))
+
+    def _plain_parameters(self) -> dict[str, Any]:
+        """The constructor's parameters as values that a file can hold; the seed as a number."""
+        parameters = self.get_params(deep=False)
+        seed = parameters["random_state"]
+        if isinstance(seed, np.random.RandomState):
+            parameters["random_state"] = int(check_random_state(seed).randint(2**31))
+        parameters["callbacks"] = None
+        return {name: _plain(value) for name, value in parameters.items()}
+
+    def _matrix(self, X: Any, *, reset: bool, known: FeatureMatrix | None = None) -> FeatureMatrix:
+        """Own columns as float32, checked; frames get errors that name column and row."""
+        categories = None
+        if not reset:
+            categories = self.label_half_.categories if known is None else known.categories
+        if isinstance(X, pd.DataFrame):
+            check_columns(list(map(str, X.columns)), "")
+            validate_data(self, X, reset=reset, skip_check_array=True)
+        else:
+            X = validate_data(self, X, reset=reset, dtype=np.float64, ensure_all_finite="allow-nan")
+            X = pd.DataFrame(X, columns=self._own_names())
+        return feature_matrix(
+            X, "", categorical=self.categorical_features if reset else None, known=categories
+        )
+
+    def _own_names(self) -> tuple[str, ...]:
+        names = getattr(self, "feature_names_in_", None)
+        if names is None:
+            return tuple(f"x{i}" for i in range(self.n_features_in_))
+        return tuple(map(str, names))
+
+    def _parties_for(self, parties: Sequence[Party] | None, X: Any) -> list[Party]:
+        """The model's partners in its order, holding their halves if they live here."""
+        half = self.label_half_
+        given = getattr(self, "parties_", []) if parties is None else parties
+        by_name = {party.name: party for party in check_parties(given, X)}
+        missing = [p.name for p in half.partners if p.name not in by_name]
+        if missing:
+            raise ModelError(
+                f"The model was trained with {', '.join(map(repr, missing))}, which "
+                f"{'is' if len(missing) == 1 else 'are'} not among the parties. Pass parties=[...]."
+            )
+        chosen = [by_name[partner.name] for partner in half.partners]
+        for party in chosen:
+            own = self._halves.get(party.name)
+            if isinstance(party, FeatureParty) and own and not party.half(half.model_id):
+                party.store.save(own)
+        return chosen
+
+    def _local_halves(self) -> dict[str, PartyHalf]:
+        """Halves that lie in this process: of its parties, or read by `load`."""
+        halves = dict(self._halves)
+        for party in getattr(self, "parties_", []):
+            half = (
+                party.half(self.label_half_.model_id) if isinstance(party, FeatureParty) else None
+            )
+            if half is not None:
+                halves[party.name] = half
+        return halves
+
+
+def _plain(value: Any) -> Any:
+    """A parameter as JSON knows it; what is code goes by its name."""
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple, set, np.ndarray)):
+        return [_plain(item) for item in value]
+    if callable(value):
+        return getattr(value, "__name__", type(value).__name__)
+    return value
+
+
+def _nothing() -> None:
+    """What a callback without `close` does at the end."""
+
+
+def _after_iteration(
+    callback: Any, model: SecureBoostModel
+) -> Callable[[int, History], bool | None]:
+    return lambda epoch, history: callback.after_iteration(model, epoch, history)
