@@ -29,6 +29,7 @@ from gmpy2 import mpz
 from numba import njit
 from rich.console import Console
 from rich.table import Table
+from show import WIDTH
 
 from crypto.kernels import ENGINES, VARIABLE
 from crypto.kernels.ifma_constants import IfmaConstants
@@ -235,7 +236,7 @@ def show(results: list[Measurement], limit: float, title: str) -> None:
             if (m.operation, m.engine, m.threads) == (ADD, "ifma", 1)
             else "",
         )
-    Console().print(table)
+    Console(width=WIDTH).print(table)
 
 
 def plot(results: list[Measurement], title: str, path: Path) -> bool:

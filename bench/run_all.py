@@ -80,6 +80,11 @@ RUNS = (
         ("bench/additions.py", "--rows", "4000", "--repeats", "1"),
         ("bench/additions.py",),
     ),
+    Run(
+        "protection",
+        ("bench/protection.py", "--splits", "2"),
+        ("bench/protection.py", "--cpu"),
+    ),
     Run("chaos", ("bench/chaos.py", "--kills", "10"), ("bench/chaos.py",)),
 )
 
