@@ -1,7 +1,8 @@
 """Train one model on two companies' tables without either showing its rows.
 
 The names below load on first use, so that ``import secureboost`` and the command line's help stay
-fast.
+fast. `SplitNNClassifier` and `SplitNNRegressor` need the extra ``nn``, so ``import *`` leaves them
+out.
 """
 
 import importlib
@@ -20,17 +21,25 @@ if TYPE_CHECKING:
     from secureboost.partners import pool_tables
     from secureboost.party import FeatureParty, RemoteParty
     from secureboost.progress import ProgressBar
+    from secureboost.splitnn.estimator import SplitNNClassifier as SplitNNClassifier
+    from secureboost.splitnn.estimator import SplitNNRegressor as SplitNNRegressor
+    from secureboost.splitnn.policy import NetPolicy
+    from secureboost.splitnn.terms import NetTerms
     from secureboost.validation import cv, tune
 
 _HOME = {
     "TLS": "parties.certificates",
     "EvalMetric": "secureboost.eval_metrics",
     "FeatureParty": "secureboost.party",
+    "NetPolicy": "secureboost.splitnn.policy",
+    "NetTerms": "secureboost.splitnn.terms",
     "Policy": "secureboost.gbdt.policy",
     "ProgressBar": "secureboost.progress",
     "RemoteParty": "secureboost.party",
     "SecureBoostClassifier": "secureboost.api",
     "SecureBoostRegressor": "secureboost.api",
+    "SplitNNClassifier": "secureboost.splitnn.estimator",
+    "SplitNNRegressor": "secureboost.splitnn.estimator",
     "TrainingCallback": "secureboost.callbacks",
     "cv": "secureboost.validation",
     "joined_trees": "secureboost.gbdt.joined",
@@ -43,6 +52,8 @@ __all__ = [
     "TLS",
     "EvalMetric",
     "FeatureParty",
+    "NetPolicy",
+    "NetTerms",
     "Policy",
     "ProgressBar",
     "RemoteParty",
@@ -61,8 +72,16 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in _HOME:
         raise AttributeError(f"module 'secureboost' has no attribute {name!r}")
-    return getattr(importlib.import_module(_HOME[name]), name)
+    try:
+        home = importlib.import_module(_HOME[name])
+    except ModuleNotFoundError as error:
+        if error.name not in ("torch", "safetensors"):
+            raise
+        from secureboost.splitnn.errors import TorchMissingError
+
+        raise TorchMissingError(error.name) from error
+    return getattr(home, name)
 
 
 def __dir__() -> list[str]:
-    return sorted(__all__)
+    return sorted({*__all__, *_HOME})

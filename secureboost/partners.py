@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from parties.session import Session
 from secureboost.data import check_ids, match_rows
 from secureboost.errors import DataError, did_you_mean
-from secureboost.gbdt.partner import Partner
+from secureboost.gbdt.partner import Partner, open_session
 from secureboost.party import Party, row_ids
 from secureboost.trainers import Trainer
 
@@ -62,6 +63,11 @@ def make_partners(
         )
         for party in parties
     ]
+
+
+def open_partners(partners: Sequence[Partner], trainer: Trainer) -> Session:
+    """Open a session of `trainer` with all partners; see `gbdt.partner.open_session`."""
+    return open_session(partners, trainer.name)
 
 
 def pool_tables(

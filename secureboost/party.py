@@ -32,6 +32,8 @@ from secureboost.gbdt.model import PartyHalf
 from secureboost.gbdt.partner import LABEL_PARTY
 from secureboost.gbdt.policy import Budget, Policy
 from secureboost.gbdt.store import HalfStore, MemoryStore
+from secureboost.splitnn.protocol import TRAINER as NET_TRAINER
+from secureboost.splitnn.terms import NetTerms
 from secureboost.trainers import Trainer
 
 
@@ -68,6 +70,7 @@ def feature_table(
     store: HalfStore | None = None,
     categorical: Sequence[str] | None = None,
     monotone: Mapping[str, int] | None = None,
+    nets: NetTerms | None = None,
 ) -> FeatureTable:
     """Check a feature party's table and bring it into the form in which it is served.
 
@@ -86,6 +89,9 @@ def feature_table(
         Columns to take as categories; text and pandas' "category" are without being named.
     monotone : mapping of column name to sign, optional
         Declared directions of effect, see `features.monotone_signs`.
+    nets : NetTerms, optional
+        What the party allows and keeps of neural networks; by default everything is allowed and
+        halves are kept in memory.
 
     Raises
     ------
@@ -115,6 +121,7 @@ def feature_table(
         store=store or MemoryStore(),
         categories=matrix.categories,
         monotone=monotone_signs(monotone, names, matrix.categories, name),
+        terms={NET_TRAINER: nets or NetTerms()},
     )
 
 
@@ -148,6 +155,8 @@ class FeatureParty(Party):
     monotone : mapping of column name to sign, optional
         What the party declares of its columns: predictions must not fall (1) or not rise (-1) as
         the column grows. The label party is told the sign, not the name.
+    nets : NetTerms, optional
+        What it allows and keeps of neural networks.
     insecure_test_keys : bool
         Accept keys that are too short. For tests.
 
@@ -170,9 +179,11 @@ class FeatureParty(Party):
         policy: Policy | None = None,
         categorical: Sequence[str] | None = None,
         monotone: Mapping[str, int] | None = None,
+        nets: NetTerms | None = None,
         insecure_test_keys: bool = False,
     ) -> None:
         self.store = MemoryStore()
+        self.nets = nets or NetTerms()
         self._table = feature_table(
             name,
             table,
@@ -180,11 +191,13 @@ class FeatureParty(Party):
             store=self.store,
             categorical=categorical,
             monotone=monotone,
+            nets=self.nets,
         )
         options = {
             "policy": policy,
             "categorical": categorical,
             "monotone": monotone,
+            "nets": self.nets,
             "insecure_test_keys": insecure_test_keys,
         }
         self._arguments = (name, table, options)

@@ -3,13 +3,16 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 from parties.codec import Codec
-from parties.messages import Message
+from parties.messages import Message, Refusal
 from parties.service import Service
 from secureboost.errors import ConfigError, did_you_mean
 from secureboost.gbdt import protocol
 from secureboost.gbdt.feature import FeatureSession
+from secureboost.splitnn import protocol as net_protocol
+from secureboost.splitnn.errors import TorchMissingError
 
 
 @dataclass(frozen=True)
@@ -36,9 +39,23 @@ class Trainer:
         return Codec(self.messages, [self.failure_codes])
 
 
+def _open_net_session(table: Any, **_of_ciphers: Any) -> Service:
+    """A session about networks: torch is loaded by the first one, and keys are of no use to it."""
+    try:
+        from secureboost.splitnn.feature import FeatureSession as NetSession
+    except ModuleNotFoundError as error:
+        raise Refusal(
+            net_protocol.Code.TORCH, str(TorchMissingError(str(error.name))), ends_session=True
+        ) from error
+    return NetSession(table)
+
+
 TRAINERS: dict[str, Trainer] = {
     trainer.name: trainer
-    for trainer in (Trainer(protocol.TRAINER, protocol.MESSAGES, protocol.Code, FeatureSession),)
+    for trainer in (
+        Trainer(protocol.TRAINER, protocol.MESSAGES, protocol.Code, FeatureSession),
+        Trainer(net_protocol.TRAINER, net_protocol.MESSAGES, net_protocol.Code, _open_net_session),
+    )
 }
 
 

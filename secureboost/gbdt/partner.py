@@ -37,8 +37,14 @@ class Partner:
     rows: NDArray[np.int32]
 
 
-def open_session(partners: Sequence[Partner]) -> Session:
+def open_session(partners: Sequence[Partner], trainer: str = TRAINER) -> Session:
     """Connect to all partners, greet them and prove to each other that the rows agree.
+
+    Parameters
+    ----------
+    partners : sequence of Partner
+    trainer : str
+        Name of the trainer that they are to serve.
 
     Raises
     ------
@@ -52,7 +58,7 @@ def open_session(partners: Sequence[Partner]) -> Session:
             peer = partner.connect()
             on_error.callback(peer.abort)
             # at once: a partner hangs up on a caller who is silent while others are being reached
-            peer.greet(trainer=TRAINER, party=LABEL_PARTY, software_version=__version__)
+            peer.greet(trainer=trainer, party=LABEL_PARTY, software_version=__version__)
             peers.append(peer)
         session = Session(peers)
         session.ask_all([match_rows(partner.ids) for partner in partners])

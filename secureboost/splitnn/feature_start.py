@@ -1,0 +1,217 @@
+"""How a feature party begins to train: its rules are checked, its bottom made or taken up again.
+
+A run that was cut off goes on with what `protocol.KeepBottom` kept after the epoch that the label
+party counts, and only over the very rows and values that it began with. If it was cut off between
+`protocol.FinishBottom` and the label party's own last step, all that is left is to finish again.
+"""
+
+import logging
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from parties.messages import Refusal
+from secureboost.errors import ConfigError, ModelError
+from secureboost.splitnn.architectures.base import ColumnsError
+from secureboost.splitnn.batches import Batches
+from secureboost.splitnn.codecs import codec_names
+from secureboost.splitnn.feature_limits import check_fits
+from secureboost.splitnn.feature_training import (
+    BottomCheckpoint,
+    FeatureTraining,
+    Made,
+)
+from secureboost.splitnn.inputs import content_digest, prepare
+from secureboost.splitnn.make import make_bottom
+from secureboost.splitnn.model import BottomHead, Tensors, decode_half, split_body
+from secureboost.splitnn.network import measure
+from secureboost.splitnn.plan import BottomPlan
+from secureboost.splitnn.policy import NetPolicy
+from secureboost.splitnn.protocol import Code, SetupBottom
+from secureboost.splitnn.randomness import new_seed
+from secureboost.splitnn.table import PartyTable
+from secureboost.splitnn.terms import NetTerms
+
+log = logging.getLogger(__name__)
+
+
+def begin_training(request: SetupBottom, table: PartyTable, terms: NetTerms) -> FeatureTraining:
+    """Make what answers a training.
+
+    Raises
+    ------
+    Refusal
+        If a rule forbids it; if architecture, codec or a protection is unknown here; or if there is
+        nothing to go on with.
+    """
+    check_positions(request.rows, len(table.ids))
+    _check_rules(request, terms.policy)
+    try:
+        begin = _go_on if request.epoch else _begin
+        training = begin(request, table, terms)
+    except ModelError as error:
+        log.warning("%s", error)
+        raise Refusal(Code.MODEL, "this party's half of the model cannot be read") from error
+    log.info(
+        "training begins: %d rows, batches of %d, model %s, epoch %d",
+        request.n_training,
+        request.batch_size,
+        request.model_id,
+        request.epoch,
+    )
+    return training
+
+
+def check_positions(rows: NDArray[np.int32], n_rows: int) -> None:
+    """Check that `rows` are distinct positions, at least one.
+
+    Raises
+    ------
+    Refusal
+    """
+    if len(rows) == 0 or rows.min() < 0 or rows.max() >= n_rows:
+        raise Refusal(Code.ROWS, f"rows must be positions in 0..{n_rows - 1}, and at least one")
+    if len(np.unique(rows)) != len(rows):
+        raise Refusal(Code.ROWS, "a row is named twice; rows must be distinct")
+
+
+def _check_rules(request: SetupBottom, policy: NetPolicy) -> None:
+    if request.n_training > len(request.rows):
+        raise Refusal(Code.ROWS, f"n_training={request.n_training} of {len(request.rows)} rows")
+    if request.width > policy.max_width:
+        raise Refusal(
+            Code.POLICY, f"width={request.width} is above this party's {policy.max_width}"
+        )
+    check_fits(min(request.batch_size, request.n_training), request.width)
+    smallest = Batches(request.n_training, request.batch_size, request.batch_seed).smallest
+    if min(request.batch_size, request.n_training) > policy.max_batch_rows:
+        raise Refusal(
+            Code.POLICY,
+            f"batch_size={request.batch_size} is above this party's {policy.max_batch_rows}",
+        )
+    if smallest < policy.min_batch_rows:
+        raise Refusal(
+            Code.POLICY,
+            f"batch_size={request.batch_size} makes batches of {smallest} rows, below this "
+            f"party's floor of {policy.min_batch_rows}",
+        )
+    names = codec_names(request.codec)
+    if policy.codecs is not None and not set(names) <= set(policy.codecs):
+        raise Refusal(
+            Code.CODEC,
+            f"codec={request.codec!r}: this party accepts {', '.join(policy.codecs)}",
+        )
+
+
+def _begin(request: SetupBottom, table: PartyTable, terms: NetTerms) -> FeatureTraining:
+    if terms.store.load(request.model_id) is not None:
+        raise Refusal(
+            Code.MODEL, f"this party has a half of model {request.model_id}; take a new name"
+        )
+    seed = new_seed() if request.initial_seed is None else request.initial_seed
+    plan = _plan(request, terms, seed)
+    preparation = prepare(table, plan.rows[: plan.n_training])
+    head = BottomHead(
+        model_id=request.model_id,
+        party=table.party,
+        architecture=plan.architecture,
+        width=plan.width,
+        dtype=plan.dtype,
+        codec=plan.codec,
+        protections=plan.protections,
+        preparation=preparation,
+    )
+    return FeatureTraining(_made(head, plan, table, terms), table, terms)
+
+
+def _go_on(request: SetupBottom, table: PartyTable, terms: NetTerms) -> FeatureTraining:
+    model_id = request.model_id
+    kept = terms.store.kept(model_id, request.epoch)
+    if kept is None:
+        finished = terms.store.load(model_id)
+        if finished is None:
+            raise Refusal(
+                Code.RESUME,
+                f"this party has kept nothing of model {model_id} after epoch {request.epoch}",
+            )
+        head, _ = decode_half(finished, BottomHead, f"half {model_id}")
+        made = _made(head, _plan(request, terms, 0), table, terms)
+        return FeatureTraining(made, table, terms, finished)
+    checkpoint, state = decode_half(kept, BottomCheckpoint, f"checkpoint {model_id}")
+    if checkpoint.content != content_digest(table, request.rows):
+        raise Refusal(
+            Code.RESUME,
+            f"training of model {model_id} was cut off over other rows or values of this party; "
+            "begin a new model",
+        )
+    made = _made(checkpoint.half, _plan(request, terms, checkpoint.seed), table, terms)
+    own, of_body = split_body(state)
+    _restore(made, own, checkpoint.epoch)
+    return FeatureTraining(replace(made, body=of_body), table, terms)
+
+
+def _restore(made: Made, state: Tensors, epoch: int) -> None:
+    try:
+        made.learner.restore(state, epoch)
+    except (ValueError, KeyError) as error:
+        raise ModelError(f"checkpoint {made.head.model_id}: {error}") from error
+
+
+def _plan(request: SetupBottom, terms: NetTerms, seed: int) -> BottomPlan:
+    return BottomPlan(
+        rows=request.rows,
+        n_training=request.n_training,
+        batch_size=request.batch_size,
+        batch_seed=request.batch_seed,
+        in_flight=request.in_flight,
+        local_steps=request.local_steps,
+        width=request.width,
+        dtype=request.dtype,
+        architecture=terms.architecture or request.architecture,
+        optimizer=request.optimizer,
+        learning_rate=request.learning_rate,
+        momentum=request.momentum,
+        weight_decay=request.weight_decay,
+        max_norm=request.max_norm,
+        codec=request.codec,
+        protections=(*request.protections, *terms.policy.protections),
+        seed=seed,
+    )
+
+
+def _made(head: BottomHead, plan: BottomPlan, table: PartyTable, terms: NetTerms) -> Made:
+    """Make the network, if it is within this party's limits."""
+    policy = terms.policy
+    try:
+        size = measure(head.architecture, head.preparation.spec, head.width)
+    except ConfigError as error:
+        raise _refusal(error) from error
+    if size.parameters > policy.max_parameters:
+        raise Refusal(
+            Code.POLICY,
+            "the network that is asked for is above this party's limit of "
+            f"{policy.max_parameters} parameters",
+        )
+    if size.layers < policy.min_layers:
+        raise Refusal(
+            Code.POLICY,
+            f"the network that is asked for has {size.layers} layers, below this party's floor of "
+            f"{policy.min_layers}",
+        )
+    try:
+        return Made(head, plan, make_bottom(head, plan, table))
+    except ConfigError as error:
+        raise _refusal(error) from error
+
+
+def _refusal(error: ConfigError) -> Refusal:
+    """The refusal that an error about a setting becomes."""
+    if isinstance(error, ColumnsError):
+        log.error("the network that is asked for does not fit our columns: %s", error)
+        return Refusal(Code.ARCHITECTURE, "its options do not fit this party's columns")
+    return Refusal(_CODES.get(error.path, Code.ARCHITECTURE), str(error)[:300])
+
+
+_CODES = {"codec": Code.CODEC, "protections": Code.PROTECTION}
+"""By the setting that an error is about; the others are the architecture's."""

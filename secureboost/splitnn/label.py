@@ -1,0 +1,380 @@
+"""The label party's role in training: makes bottoms and top, trains them, keeps its half.
+
+Pooled training runs the very same code over local bottoms alone: that is the twin with which a
+split network is compared.
+"""
+
+import hashlib
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from secureboost.errors import ModelError
+from secureboost.splitnn.batches import Batches
+from secureboost.splitnn.body import BodiedBottoms, LocalBody
+from secureboost.splitnn.bottoms import Bottom, Feed, LocalBottom
+from secureboost.splitnn.checkpoint import Checkpoint, Kept, Recovery
+from secureboost.splitnn.inputs import content_digest, prepare
+from secureboost.splitnn.make import make_bottom
+from secureboost.splitnn.model import (
+    BodyHead,
+    BottomHead,
+    PartnerNet,
+    TopHead,
+    encode_half,
+    new_model_id,
+)
+from secureboost.splitnn.options import Choice
+from secureboost.splitnn.plan import BottomPlan
+from secureboost.splitnn.protections import LabelProtection, label_protections
+from secureboost.splitnn.randomness import BATCHES, LABELS, TOP, derive, new_seed
+from secureboost.splitnn.remote import RemoteBottom, check_ready, setup_message
+from secureboost.splitnn.remote_body import RemoteBody, setup_body
+from secureboost.splitnn.several import names_of
+from secureboost.splitnn.table import ColumnTable
+from secureboost.splitnn.task import NetPartner, Task, Trained, TrainingTable
+from secureboost.splitnn.top import TopLearner, TopNetwork, make_target, make_top
+from secureboost.splitnn.trainable import join_parts
+from secureboost.splitnn.trainer import EpochEnd, Trainer
+
+
+def train(
+    table: TrainingTable,
+    partners: Sequence[NetPartner],
+    task: Task,
+    *,
+    recovery: Recovery | None = None,
+    keep: bool = True,
+) -> Trained:
+    """Train a network over own columns and those of the partners.
+
+    Parameters
+    ----------
+    table : TrainingTable
+    partners : sequence of NetPartner
+        Their order numbers the bottoms, behind those in this process.
+    task : Task
+    recovery : Recovery, optional
+        Where checkpoints go, and whether a run is gone on with.
+    keep : bool
+        Whether partners keep their halves; not where the model is only measured.
+
+    Returns
+    -------
+    Trained
+        Every partner has stored its own half under the same model id.
+
+    Raises
+    ------
+    parties.errors.PartyError
+        If a partner refuses or fails.
+    secureboost.errors.IntegrityError
+        If a partner sends what cannot be.
+    secureboost.splitnn.errors.DivergedError
+        If training leads to numbers that are not finite.
+    secureboost.errors.ModelError
+        If the interrupted run cannot be gone on with.
+    """
+    return _Run(table, partners, task, recovery or Recovery()).train(keep)
+
+
+class _Run:
+    """One training: what is made once, and the way through it."""
+
+    def __init__(
+        self,
+        table: TrainingTable,
+        partners: Sequence[NetPartner],
+        task: Task,
+        recovery: Recovery,
+    ) -> None:
+        self._table, self._task, self._recovery = table, task, recovery
+        self._partners = partners
+        self._params = task.params
+        owners = [*table.column_owner] or [partner.peer.name for partner in partners]
+        self._number = {owner: number for number, owner in enumerate(["", *owners])}
+        self._digests = _run_digests(table, owners)
+        found = recovery.find(self._digests, task.parameters)
+        self._found = found
+        drawn = new_seed() if task.random_state is None else task.random_state
+        self._seed = found.kept.seed if found else drawn
+        self._model_id = found.kept.model_id if found else new_model_id()
+        self._epoch = found.kept.epoch if found else 0
+        self._losses = [math.nan if v is None else v for v in found.kept.losses] if found else []
+        if found:
+            task.monitor.restore(found.kept.history)
+        params, n_training = self._params, len(table.y)
+        batch_seed = derive(self._seed, BATCHES)
+        self._batches = Batches(n_training, params.batch_size, batch_seed)
+        self._heads: list[BottomHead] = []
+        self._local = [self._local_bottom(*part) for part in table.parts.items()]
+        self._widths = [bottom.width for bottom in self._local]
+        self._widths += [params.cut_width] * len(partners)
+        self._local_body = self._make_body()
+        self._top = self._make_top()
+
+    def train(self, keep: bool) -> Trained:
+        """Train, and finish with every partner."""
+        started = time.perf_counter()
+        remote = self._remote_bottoms()
+        bottoms: list[Bottom] = [*self._local, *remote]
+        body = self._local_body or self._remote_body()
+        feeds: list[Feed] = [BodiedBottoms(bottoms, body)] if body else [*bottoms]
+        if self._found is None:
+            # before any partner keeps something under the model's name
+            self._save(finished=False)
+        if self._found is None or not self._found.kept.finished:
+            trainer = Trainer(feeds, self._top, self._batches, self._params)
+            trainer.fit(self._epoch, lambda end: self._after_epoch(end, trainer, bottoms))
+        best = self._task.monitor.best_iteration is not None
+        digests = {bottom.owner: bottom.finish(keep=keep, best=best) for bottom in remote}
+        half = self._half(digests, best)
+        seconds = {bottom.owner: bottom.seconds for bottom in remote}
+        return Trained(half, self._losses, {"": time.perf_counter() - started} | seconds)
+
+    def _local_bottom(self, owner: str, columns: ColumnTable) -> LocalBottom:
+        place = len(self._heads)
+        head = self._found.kept.bottoms[place] if self._found else self._make_head(owner, columns)
+        plan = self._plan(_every_row(self._table), owner, head.width)
+        learner = make_bottom(head, plan, columns)
+        if self._found:
+            try:
+                learner.restore(self._found.bottoms[place], self._epoch)
+            except (ValueError, KeyError) as error:
+                raise ModelError(f"The checkpoint of model {self._model_id}: {error}.") from error
+        self._heads.append(head)
+        return LocalBottom(owner, learner, plan.width, plan.dtype)
+
+    def _make_body(self) -> LocalBody | None:
+        """The body, if a party of pooled training computes one."""
+        head, owner = self._body_head(), self._params.body
+        if head is None or owner not in self._table.column_owner:
+            return None
+        body = LocalBody(owner, head, self._plan(_every_row(self._table), owner, head.width))
+        if self._found:
+            try:
+                body.restore(self._found.body, self._epoch)
+            except (ValueError, KeyError) as error:
+                raise ModelError(f"The checkpoint of model {self._model_id}: {error}.") from error
+        return body
+
+    def _remote_body(self) -> RemoteBody | None:
+        """The body, if a partner computes one; it is told so behind its bottom."""
+        head = self._body_head()
+        if head is None:
+            return None
+        peers = {partner.peer.name: partner.peer for partner in self._partners}
+        peer = peers[str(self._params.body)]
+        peer.ask(setup_body(head))
+        return RemoteBody(peer, head, self._params.learning_rate)
+
+    def _body_head(self) -> BodyHead | None:
+        params = self._params
+        if params.body is None:
+            return None
+        return BodyHead(
+            widths=tuple(self._widths),
+            width=params.body_width,
+            architecture=Choice(params.architecture, dict(params.top)),
+            dtype=params.dtype,
+        )
+
+    def _make_head(self, owner: str, columns: ColumnTable) -> BottomHead:
+        params = self._params
+        preparation = prepare(columns, _every_row(self._table)[: len(self._table.y)])
+        return BottomHead(
+            model_id=self._model_id,
+            party=owner,
+            architecture=params.bottom_of(owner),
+            width=params.cut_width if owner else params.own_width(preparation.spec),
+            dtype=params.dtype,
+            codec=params.codec,
+            protections=params.feature_protections,
+            preparation=preparation,
+        )
+
+    def _remote_bottoms(self) -> list[RemoteBottom]:
+        """Set all partners up, side by side."""
+        stated = self._task.random_state is not None
+        width = self._params.cut_width
+        plans = [self._plan(partner.rows, partner.peer.name, width) for partner in self._partners]
+        answers = []
+        for partner, plan in zip(self._partners, plans, strict=True):
+            seed = plan.seed if stated else None
+            request = setup_message(plan, self._model_id, self._epoch, seed)
+            answers.append(partner.peer.submit(request))
+        for partner, answer in zip(self._partners, answers, strict=True):
+            check_ready(partner.peer.name, answer.result(), self._batches)
+        return [
+            RemoteBottom(partner.peer, plan)
+            for partner, plan in zip(self._partners, plans, strict=True)
+        ]
+
+    def _plan(self, rows: NDArray[np.int32], owner: str, width: int) -> BottomPlan:
+        params = self._params
+        return BottomPlan(
+            rows=rows,
+            n_training=len(self._table.y),
+            batch_size=params.batch_size,
+            batch_seed=derive(self._seed, BATCHES),
+            in_flight=params.in_flight,
+            local_steps=params.local_steps,
+            width=width,
+            dtype=params.dtype,
+            architecture=params.bottom_of(owner),
+            optimizer=params.optimizer,
+            learning_rate=params.learning_rate,
+            momentum=params.momentum,
+            weight_decay=params.weight_decay,
+            max_norm=params.max_norm,
+            codec=params.codec,
+            protections=params.feature_protections,
+            seed=derive(self._seed, self._number[owner]),
+        )
+
+    def _make_top(self) -> TopLearner:
+        task, params = self._task, self._params
+        owners = [*(bottom.owner for bottom in self._local), *(p.peer.name for p in self._partners)]
+        widths = self._widths
+        if params.body is not None:
+            owners, widths = [params.body], [params.body_width]
+        seed, generator = derive(self._seed, TOP), torch.Generator()
+        protections = label_protections(params.label_protections)
+        y = self._labels(protections, generator.manual_seed(derive(seed, LABELS)))
+        target = make_target(task.objective, y, self._table.weight)
+        module = make_top(params, widths, task.objective.n_outputs, seed, generator)
+        self._target = target
+        top = TopLearner(
+            TopNetwork(module, target.offset, target.scale),
+            target,
+            params,
+            protections,
+            owners,
+            seed,
+            generator,
+        )
+        if self._found:
+            try:
+                top.trainable.restore(self._found.top)
+            except (ValueError, KeyError) as error:
+                raise ModelError(f"The checkpoint of model {self._model_id}: {error}.") from error
+        return top
+
+    def _labels(
+        self, protections: Sequence[LabelProtection], generator: torch.Generator
+    ) -> NDArray[np.float64]:
+        """The labels to learn from: drawn once, since every other draw would tell more of them."""
+        if self._found:
+            return self._found.labels
+        y = self._table.y
+        for protection in protections:
+            y = protection.labels(y, generator)
+        return y
+
+    def _after_epoch(self, end: EpochEnd, trainer: Trainer, bottoms: Sequence[Bottom]) -> bool:
+        """Measure, remember the best weights, keep everything; True ends training."""
+        monitor, n_done = self._task.monitor, end.epoch + 1
+        self._losses.append(end.loss)
+        stop = monitor(_Scored(self._score(trainer), n_done))
+        best = monitor.best_iteration == end.epoch
+        durable = self._recovery.path is not None
+        self._epoch = n_done
+        if best or durable:
+            for bottom in bottoms:
+                bottom.keep(n_done, best=best, durable=durable)
+        if best:
+            self._top.trainable.remember()
+            if self._local_body:
+                self._local_body.trainable.remember()
+        self._save(finished=stop or n_done == self._params.n_epochs)
+        return stop
+
+    def _score(self, trainer: Trainer) -> NDArray[np.float64]:
+        """Raw scores of the rows that are evaluated, in an array of all rows."""
+        rows, n_outputs = self._task.evaluated, self._task.objective.n_outputs
+        raw = np.zeros((self._table.n_rows, *([] if n_outputs == 1 else [n_outputs])))
+        if len(rows):
+            raw[rows] = trainer.score(rows)
+        return raw
+
+    def _save(self, finished: bool) -> None:
+        """Write the checkpoint, if there is to be one."""
+        if self._recovery.path is None:
+            return
+        kept = Kept(
+            model_id=self._model_id,
+            seed=self._seed,
+            run=self._digests,
+            parameters=self._task.parameters,
+            bottoms=tuple(self._heads),
+            epoch=self._epoch,
+            history=self._task.monitor.history,
+            losses=tuple(None if math.isnan(loss) else loss for loss in self._losses),
+            finished=finished,
+        )
+        states = tuple(bottom.learner.trainable.state() for bottom in self._local)
+        body = self._local_body.trainable.state() if self._local_body else {}
+        checkpoint = Checkpoint(kept, self._top.trainable.state(), states, self._target.y, body)
+        checkpoint.save(self._recovery.path)
+
+    def _half(self, digests: dict[str, str], best: bool) -> bytes:
+        task, table, target, params = self._task, self._table, self._target, self._params
+        head = TopHead(
+            model_id=self._model_id,
+            objective=task.objective.name,
+            objective_parameters=task.objective.parameters,
+            classes=task.classes,
+            labels=names_of(task.objective),
+            offset=tuple(target.offset.tolist()),
+            scale=target.scale,
+            architecture=params.top_choice,
+            body=self._body_head(),
+            body_at="" if self._local_body else params.body or "",
+            dtype=params.dtype,
+            codec=params.codec,
+            best_epoch=task.monitor.best_iteration,
+            feature_names=table.columns.feature_names,
+            categories=table.columns.categories,
+            named=table.named,
+            column_owner={owner: tuple(names) for owner, names in table.column_owner.items()},
+            bottoms=tuple(self._heads),
+            partners=tuple(
+                PartnerNet(name=name, width=params.cut_width, digest=digest)
+                for name, digest in digests.items()
+            ),
+            parameters=task.parameters,
+        )
+        parts = {"top": self._top.trainable.weights(best=best)}
+        for number, bottom in enumerate(self._local):
+            parts[f"bottom {number}"] = bottom.learner.trainable.weights(best=best)
+        if self._local_body:
+            parts["body"] = self._local_body.trainable.weights(best=best)
+        return encode_half(head, join_parts(parts))
+
+
+@dataclass(frozen=True, repr=False)
+class _Scored:
+    """What the monitor looks at."""
+
+    raw: NDArray[np.float64]
+    rounds: int
+
+
+def _every_row(table: TrainingTable) -> NDArray[np.int32]:
+    return np.arange(table.n_rows, dtype=np.int32)
+
+
+def _run_digests(table: TrainingTable, owners: Sequence[str]) -> dict[str, str]:
+    """Digests of what must stay the same until a run ends, by what it is."""
+    return {
+        "own columns": content_digest(table.columns, _every_row(table)),
+        "labels": hashlib.sha256(table.y.tobytes()).hexdigest(),
+        "weights": hashlib.sha256(table.weight.tobytes()).hexdigest(),
+        "parties": hashlib.sha256("\n".join(owners).encode()).hexdigest(),
+        "rows": table.row_digest,
+    }

@@ -1,0 +1,126 @@
+"""What a feature party allows in the training of networks: limits it enforces itself.
+
+The budget counts per data set, over all sessions, so that cross-validation does not reset it.
+"""
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from typing import Any
+
+import msgspec
+
+from secureboost.errors import ConfigError
+from secureboost.splitnn.options import Choice
+
+
+@dataclass(frozen=True)
+class NetPolicy:
+    """The rules of a feature party for networks.
+
+    Attributes
+    ----------
+    min_batch_rows : int
+        Fewest rows of a batch. The larger a batch, the less its gradients tell of one row.
+    max_batch_rows : int
+        Most rows of a batch: it must fit into memory.
+    max_width : int
+        Most numbers of a row at the cut. Fewer tell less about the columns.
+    min_layers : int
+        Fewest layers with weights between the columns and the cut. One layer is a linear function,
+        which can be inverted.
+    max_parameters : int
+        Most numbers that its bottom may learn: a proposed network must fit into memory.
+    max_exchanges : int or None
+        Batches that are forwarded in training over the life of the data set; None is no limit.
+    max_evaluated_rows : int or None
+        Rows that are evaluated or scored over the life of the data set; None is no limit.
+    codecs : tuple of str or None
+        Names of the codecs that it accepts; None: all that it knows.
+    protections : tuple of Choice
+        What it does with activations before they leave, whatever is asked of it.
+
+    Raises
+    ------
+    secureboost.errors.ConfigError
+        If a limit is no whole number of at least 1.
+    """
+
+    min_batch_rows: int = 1
+    max_batch_rows: int = 65_536
+    max_width: int = 256
+    min_layers: int = 1
+    max_parameters: int = 50_000_000
+    max_exchanges: int | None = None
+    max_evaluated_rows: int | None = None
+    codecs: tuple[str, ...] | None = None
+    protections: tuple[Choice, ...] = ()
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if field.name in ("codecs", "protections") or (value is None and field.default is None):
+                continue
+            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+                raise ConfigError(
+                    f"{value!r} is not allowed; give a whole number of at least 1.",
+                    f"nets.{field.name}",
+                )
+
+
+class NetSpending(msgspec.Struct, frozen=True):
+    """What has been given out of one data set to networks.
+
+    Attributes
+    ----------
+    exchanges, evaluated_rows : int
+    """
+
+    exchanges: int = 0
+    evaluated_rows: int = 0
+
+
+class NetBudget:
+    """What has been given out of a data set so far; shared by all of its sessions.
+
+    Parameters
+    ----------
+    policy : NetPolicy
+    spent : NetSpending, optional
+        Already given out, for a data set that is served again.
+    keep : callable, optional
+        Called with the new state before anything more is given out, to keep it beyond the process.
+    """
+
+    def __init__(
+        self,
+        policy: NetPolicy,
+        spent: NetSpending | None = None,
+        keep: Callable[[NetSpending], None] | None = None,
+    ) -> None:
+        self._policy = policy
+        self._keep = keep
+        self._lock = threading.Lock()
+        self.spent = spent or NetSpending()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return NetBudget, (self._policy, self.spent)  # a copy counts for itself, in its process
+
+    def spend_exchange(self) -> bool:
+        """Take one exchange; False, and nothing is taken, where none is left."""
+        return self._spend("exchanges", 1, self._policy.max_exchanges)
+
+    def spend_rows(self, rows: int) -> bool:
+        """Take `rows` to evaluate; False, and nothing is taken, where too little is left."""
+        return self._spend("evaluated_rows", rows, self._policy.max_evaluated_rows)
+
+    def _spend(self, what: str, amount: int, limit: int | None) -> bool:
+        with self._lock:
+            total = getattr(self.spent, what) + amount
+            if limit is not None and total > limit:
+                return False
+            spent = msgspec.structs.replace(self.spent, **{what: total})
+            if self._keep is not None:
+                self._keep(spent)
+            self.spent = spent
+            return True

@@ -1,0 +1,418 @@
+"""What the label party may ask of a feature party to train a split network.
+
+::
+
+    open --MatchRows--> matched --SetupBottom--> training -----SetupBody----> hosting
+                        (Predict,                (Exchange,                   (the same,
+                         PredictBody,             Evaluate,                    ForwardBody,
+                         MatchRows)               KeepBottom)                  BackwardBody)
+                           ^                         |                            |
+                           +------ FinishBottom -----+----------------------------+
+
+One party may compute the body of the top besides its bottom: that is the right-hand state (`body`).
+Requests in brackets leave the state as it is. The table is `TRANSITIONS`.
+
+Rows are positions in the list of ids that both sides proved to share
+(`parties.messages.MatchRows`); within a training session, positions in `SetupBottom.rows`. Batches
+have numbers, counted from 0 over all epochs; which rows a number stands for follows from what
+`SetupBottom` said (`batches`), so rows travel once.
+
+Numbers at the cut travel as bytes: the arrays that a codec makes of them, one after the other
+(`payload`). What they are follows from the codec, the number of rows and the width, which both
+sides know; nothing in a frame says how it is to be read.
+"""
+
+from enum import StrEnum
+from typing import Annotated, Literal
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from parties.messages import (
+    Ack,
+    Array,
+    Bytes32,
+    Count,
+    MatchRows,
+    Message,
+    Reply,
+    Request,
+    ShortText,
+)
+from parties.service import Transitions
+from secureboost.splitnn.options import Choice
+
+TRAINER = "splitnn"
+
+Payload = Annotated[NDArray[np.uint8], Array("uint8", 1)]
+Int32Array = Annotated[NDArray[np.int32], Array("int32", 1)]
+ModelId = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{32}\Z")]
+Positive = Annotated[int, msgspec.Meta(ge=1, le=2**31)]
+BatchNumber = Annotated[int, msgspec.Meta(ge=-1, le=2**53)]
+Width = Annotated[int, msgspec.Meta(ge=1, le=65_536)]
+NotNegative = Annotated[float, msgspec.Meta(ge=0.0, le=1e30)]
+
+NO_BATCH = -1
+"""`Exchange.gradient_of` and `Exchange.forward` where there is none."""
+
+MOST_IN_FLIGHT = 8
+"""Batches that may have been forwarded and wait for their gradient."""
+
+
+class Code(StrEnum):
+    """Why a feature party does not answer."""
+
+    TORCH = "torch_missing"
+    ROWS = "rows_refused"
+    POLICY = "policy"
+    BUDGET = "budget_spent"
+    ARCHITECTURE = "architecture_refused"
+    CODEC = "codec_refused"
+    PROTECTION = "protection_refused"
+    EXCHANGE = "exchange_refused"
+    GRADIENT = "gradient_refused"
+    DIVERGED = "diverged"
+    MODEL = "unknown_model"
+    RESUME = "resume_refused"
+    DISK = "cannot_be_kept"
+
+
+class BottomReady(Reply, frozen=True, kw_only=True):
+    """The feature party has made its bottom.
+
+    Reveals: to the label party, which protections the feature party applies, its own included.
+    Neither how many columns it has nor what its bottom is like.
+
+    Attributes
+    ----------
+    order : bytes
+        A digest of the first epoch's batches (`batches.Batches.digest`): both sides draw alike.
+    protections : tuple of str
+        Names.
+    """
+
+    order: Bytes32
+    protections: Annotated[tuple[ShortText, ...], msgspec.Meta(max_length=16)]
+
+
+class SetupBottom(Request[BottomReady], frozen=True, kw_only=True):
+    """Make a bottom of a new network, or go on with one.
+
+    Reveals: to the feature party, the name of the model, which of the common rows are trained on
+    and which only evaluated, in which order they will come, the parameters that it has to consent
+    to and the network that is proposed for it. To the label party itself a stated `initial_seed`
+    reveals the bottom's weights before the first step, and every draw of its training; without one
+    the feature party draws in secret.
+
+    Attributes
+    ----------
+    model_id : str
+    epoch : int
+        Epochs that are done: 0 for a new network; above, the party goes on with what it kept
+        after that epoch (`KeepBottom`).
+    rows : array of shape (n_rows,), int32
+        Distinct positions in the matched rows, in the label party's order.
+    n_training : int
+        The first so many of `rows` are trained on. Numbers are standardised, and categories
+        counted, by them alone.
+    batch_size, batch_seed : int
+        Which batches there are, see `batches.Batches`.
+    in_flight : int
+        At most so many batches wait for their gradient.
+    local_steps : int
+        Steps of the optimiser for one gradient (FedBCD, Liu et al. 2019).
+    width : int
+        Numbers of a row at the cut.
+    dtype : str
+        In which the bottom computes.
+    architecture : Choice
+        Proposed; only the width is fixed.
+    optimizer : str
+    learning_rate, momentum, weight_decay : float
+    max_norm : float or None
+        To which the gradient of the bottom's weights is clipped.
+    codec : str
+        How numbers at the cut travel, see `codecs`.
+    protections : tuple of Choice
+        Asked for, see `protections`.
+    initial_seed : int or None
+    """
+
+    model_id: ModelId
+    epoch: Count
+    rows: Int32Array
+    n_training: Positive
+    batch_size: Positive
+    batch_seed: Count
+    in_flight: Annotated[int, msgspec.Meta(ge=1, le=MOST_IN_FLIGHT)]
+    local_steps: Annotated[int, msgspec.Meta(ge=1, le=1000)]
+    width: Width
+    dtype: Literal["float32", "float64"]
+    architecture: Choice
+    optimizer: ShortText
+    learning_rate: NotNegative
+    momentum: NotNegative
+    weight_decay: NotNegative
+    max_norm: NotNegative | None
+    codec: Annotated[str, msgspec.Meta(max_length=200)]
+    protections: Annotated[tuple[Choice, ...], msgspec.Meta(max_length=16)]
+    initial_seed: Count | None
+
+
+class Activations(Reply, frozen=True, kw_only=True):
+    """What the bottom gives for some rows.
+
+    Reveals: to the label party, `width` numbers for each row, a function of the feature party's
+    columns that training makes as telling of the label as it can. What can be read out of them is
+    in SECURITY.md; protections and codecs lessen it.
+
+    Attributes
+    ----------
+    n_rows : int
+        0 where no batch was asked for.
+    payload : array, uint8
+    """
+
+    n_rows: Count
+    payload: Payload
+
+
+class Exchange(Request[Activations], frozen=True, kw_only=True):
+    """Learn from the gradient of the oldest batch in flight; forward the next one.
+
+    Reveals: to the feature party, the gradient of the loss by each number that it sent, row by row.
+    Without protections this tells much about each row's label: sign and size of a row's gradient
+    follow from it.
+
+    Attributes
+    ----------
+    gradient_of : int
+        The batch whose gradient this is: the oldest in flight, or `NO_BATCH`.
+    forward : int
+        The batch that is wanted: the next one, or `NO_BATCH`.
+    gradient : array, uint8
+        Empty without a gradient.
+    """
+
+    gradient_of: BatchNumber
+    forward: BatchNumber
+    gradient: Payload
+
+
+class Evaluate(Request[Activations], frozen=True, kw_only=True):
+    """Give what the bottom gives for these rows, without learning.
+
+    Reveals: to the feature party, which rows are evaluated, and when.
+
+    Attributes
+    ----------
+    rows : array, int32
+        Positions in `SetupBottom.rows`.
+    """
+
+    rows: Int32Array
+
+
+class Predict(Request[Activations], frozen=True, kw_only=True):
+    """Give what the bottom of a trained model gives for these rows.
+
+    Reveals: to the feature party, which rows are scored, and by which model.
+
+    Attributes
+    ----------
+    model_id : str
+    rows : array, int32
+        Positions in the matched rows.
+    """
+
+    model_id: ModelId
+    rows: Int32Array
+
+
+class SetupBody(Request[Ack], frozen=True, kw_only=True):
+    """Compute the body of the top, too; batches and optimiser are those of `SetupBottom`.
+
+    Reveals: to the feature party, how many numbers each party's bottom gives, and what the body of
+    the top is like.
+
+    Attributes
+    ----------
+    widths : tuple of int
+        Of what the bottoms give, in their order.
+    width : int
+        Numbers that the body gives for a row.
+    architecture : Choice
+        Whose top it is.
+    """
+
+    widths: Annotated[tuple[Width, ...], msgspec.Meta(min_length=1, max_length=64)]
+    width: Width
+    architecture: Choice
+
+
+class ForwardBody(Request[Activations], frozen=True, kw_only=True):
+    """Give what the body gives for these activations.
+
+    Reveals: to the feature party, what every party's bottom gives for the rows of a batch. To the
+    label party, what the body gives.
+
+    Attributes
+    ----------
+    batch : int
+        The next one; `NO_BATCH` to evaluate without learning.
+    n_rows : int
+    activations : array, uint8
+        Those of all bottoms, one after the other.
+    """
+
+    batch: BatchNumber
+    n_rows: Positive
+    activations: Payload
+
+
+class CutGradients(Reply, frozen=True, kw_only=True):
+    """The gradients by what each bottom gave.
+
+    Reveals: to the label party, what it hands on to each party (`Exchange.gradient`).
+
+    Attributes
+    ----------
+    payload : array, uint8
+        Those of all bottoms, one after the other.
+    """
+
+    payload: Payload
+
+
+class BackwardBody(Request[CutGradients], frozen=True, kw_only=True):
+    """Learn from the gradient of the batch that waits for it.
+
+    Reveals: to the feature party, the gradient of the loss by each number that the body gave, row
+    by row: of the labels as much as `Exchange.gradient` does without a body.
+
+    Attributes
+    ----------
+    batch : int
+    gradient : array, uint8
+    """
+
+    batch: BatchNumber
+    gradient: Payload
+
+
+class PredictBody(Request[Activations], frozen=True, kw_only=True):
+    """Give what the body of a trained model gives for these activations.
+
+    Reveals: to the feature party, what every party's bottom gives for rows that are scored.
+
+    Attributes
+    ----------
+    model_id : str
+    n_rows : int
+    activations : array, uint8
+        Those of all bottoms, one after the other.
+    """
+
+    model_id: ModelId
+    n_rows: Positive
+    activations: Payload
+
+
+class KeepBottom(Request[Ack], frozen=True, kw_only=True):
+    """Keep your bottom as it is after this epoch; if you compute the body, that too.
+
+    Reveals: to the feature party, the end of an epoch, and whether it was the best one so far.
+
+    Attributes
+    ----------
+    epoch : int
+        Epochs that are done.
+    best : bool
+        The evaluation rows were scored best so far: remember these weights.
+    durable : bool
+        Write a checkpoint, so that training can go on after a crash of either side.
+    """
+
+    epoch: Count
+    best: bool
+    durable: bool
+
+
+class BottomFinished(Reply, frozen=True, kw_only=True):
+    """The bottom is kept.
+
+    Reveals: to the label party, how long the feature party computed, and a hash of its half, which
+    is salted so that it tells nothing of the content.
+
+    Attributes
+    ----------
+    seconds : float
+        Wall time of all answers of this training.
+    digest : bytes
+        `model.half_digest` of the half that was kept; empty if none was.
+    """
+
+    seconds: NotNegative
+    digest: Annotated[bytes, msgspec.Meta(max_length=32)]
+
+
+class FinishBottom(Request[BottomFinished], frozen=True, kw_only=True):
+    """The network is trained; keep your bottom, or forget it.
+
+    Reveals: to the feature party, the end of training and whether the model will be used.
+
+    Attributes
+    ----------
+    keep : bool
+        False: the model was made to be measured; nothing is kept of it.
+    best : bool
+        Keep the weights of the best epoch instead of the latest ones.
+    """
+
+    keep: bool
+    best: bool
+
+
+MESSAGES: tuple[type[Message], ...] = (
+    SetupBottom,
+    BottomReady,
+    Exchange,
+    Evaluate,
+    Activations,
+    KeepBottom,
+    FinishBottom,
+    BottomFinished,
+    Predict,
+    SetupBody,
+    ForwardBody,
+    BackwardBody,
+    CutGradients,
+    PredictBody,
+)
+
+TRANSITIONS: Transitions = {
+    "open": {MatchRows: "matched"},
+    "matched": {
+        MatchRows: "matched",
+        SetupBottom: "training",
+        Predict: "matched",
+        PredictBody: "matched",
+    },
+    "training": {
+        Exchange: "training",
+        Evaluate: "training",
+        KeepBottom: "training",
+        SetupBody: "hosting",
+        FinishBottom: "matched",
+    },
+    "hosting": {
+        Exchange: "hosting",
+        Evaluate: "hosting",
+        ForwardBody: "hosting",
+        BackwardBody: "hosting",
+        KeepBottom: "hosting",
+        FinishBottom: "matched",
+    },
+}
+"""What may be asked in which state, and the state after an answer; a refusal changes nothing."""

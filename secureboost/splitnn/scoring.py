@@ -1,0 +1,172 @@
+"""The label party's role in prediction: asks for activations, scores them."""
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from secureboost.errors import IntegrityError, ModelError
+from secureboost.splitnn.architectures import get_architecture
+from secureboost.splitnn.body import evaluate_body, make_body
+from secureboost.splitnn.bottoms import Pending
+from secureboost.splitnn.codecs import get_codec
+from secureboost.splitnn.errors import PayloadError
+from secureboost.splitnn.make import Scorer, load_weights
+from secureboost.splitnn.model import PartnerNet, TopHead, decode_half
+from secureboost.splitnn.payload import unpack
+from secureboost.splitnn.protocol import Activations, Predict
+from secureboost.splitnn.randomness import INITIAL, seeded
+from secureboost.splitnn.remote_body import AskedBody
+from secureboost.splitnn.table import ColumnTable
+from secureboost.splitnn.task import NetPartner, parts_of
+from secureboost.splitnn.tensors import DTYPES, is_finite
+from secureboost.splitnn.top import TopNetwork
+from secureboost.splitnn.trainable import Tensors, split_parts
+from secureboost.splitnn.trainer import score_rows
+
+
+class LoadedModel:
+    """The label party's half, ready to score.
+
+    Parameters
+    ----------
+    half : bytes
+        Its file.
+    where : str
+        What errors call it.
+
+    Attributes
+    ----------
+    head : TopHead
+
+    Raises
+    ------
+    secureboost.errors.ModelError
+        If it is damaged.
+    """
+
+    def __init__(self, half: bytes, where: str) -> None:
+        self.head, tensors = decode_half(half, TopHead, where)
+        names = ["top", "body", *(f"bottom {number}" for number in range(len(self.head.bottoms)))]
+        try:
+            parts = split_parts(tensors, names)
+        except ValueError as error:
+            raise ModelError(f"{where} is damaged: {error}.") from error
+        top, body, *self.bottom_weights = parts.values()
+        self.top = self._make_top(top, where)
+        self._body: nn.Module | None = None
+        if self.head.body is not None and not self.head.body_at:
+            self._body = make_body(self.head.body, 0, torch.Generator())
+            load_weights(self._body, body, where)
+
+    def _make_top(self, weights: Tensors, where: str) -> TopNetwork:
+        head = self.head
+        widths = head.widths if head.body is None else [head.body.width]
+        kind = get_architecture(head.architecture.name)
+        with seeded(0, INITIAL):
+            module = kind.make_top(
+                widths, len(head.offset), head.architecture.options, torch.Generator()
+            )
+        module = module.to(DTYPES[head.dtype])
+        load_weights(module, weights, where)
+        return TopNetwork(module, np.array(head.offset), head.scale)
+
+    def through_body(self, activations: Sequence[Tensor], partners: Sequence[NetPartner]) -> Tensor:
+        """What the body makes of what the bottoms give; it is here or at a partner."""
+        head = self.head
+        if self._body is not None:
+            return evaluate_body(self._body, activations)
+        if head.body is None:
+            raise RuntimeError("a model without a body was asked for what it gives")
+        peers = {partner.peer.name: partner.peer for partner in partners}
+        return AskedBody(peers[head.body_at], head.body).predict(head.model_id, activations)
+
+    def scorers(self, columns: ColumnTable) -> list[Scorer]:
+        """The bottoms that lie in the half, over a table with all columns of `head`."""
+        parts = parts_of(columns, self.head.column_owner)
+        return [
+            Scorer(head, weights, parts[head.party])
+            for head, weights in zip(self.head.bottoms, self.bottom_weights, strict=True)
+        ]
+
+
+def raw_scores(
+    model: LoadedModel, columns: ColumnTable, n_rows: int, partners: Sequence[NetPartner]
+) -> NDArray[np.float64]:
+    """Score rows.
+
+    Parameters
+    ----------
+    model : LoadedModel
+    columns : ColumnTable
+        Own columns, and all columns of a pooled model.
+    n_rows : int
+    partners : sequence of NetPartner
+        In the order of ``model.head.partners``.
+
+    Returns
+    -------
+    array of shape (n_rows,) for one output, else (n_rows, n_outputs), float64
+
+    Raises
+    ------
+    parties.errors.PartyError
+        If a partner refuses or fails.
+    secureboost.errors.IntegrityError
+        If a partner sends what cannot be.
+    """
+    head = model.head
+    asking = [
+        _Asking(partner, of_model, head)
+        for partner, of_model in zip(partners, head.partners, strict=True)
+    ]
+    scorers = model.scorers(columns)
+
+    def evaluate(rows: NDArray[np.int32]) -> list[Pending]:
+        remote = [party.ask(rows) for party in asking]
+        own = [scorer.activations(rows) for scorer in scorers]
+        answers = [*(Pending(_given(values)) for values in own), *remote]
+        if head.body is None:
+            return answers
+        return [Pending(lambda: model.through_body([a.result() for a in answers], partners))]
+
+    widths = head.widths if head.body is None else [*head.widths, head.body.width]
+    return score_rows(model.top, widths, np.arange(n_rows, dtype=np.int32), evaluate)
+
+
+class _Asking:
+    """A partner that is asked for what its bottom gives."""
+
+    def __init__(self, partner: NetPartner, of_model: PartnerNet, head: TopHead) -> None:
+        self._partner = partner
+        self._width = of_model.width
+        self._head = head
+        self._codec = get_codec(head.codec)
+
+    def ask(self, rows: NDArray[np.int32]) -> Pending:
+        """Ask for rows of the table."""
+        request = Predict(model_id=self._head.model_id, rows=self._partner.rows[rows])
+        future = self._partner.peer.submit(request, ahead=True)
+        return Pending(lambda: self._read(future, len(rows)))
+
+    def _read(self, future: Future[Activations], n_rows: int) -> Tensor:
+        reply, name, dtype = future.result(), self._partner.peer.name, self._head.dtype
+        if reply.n_rows != n_rows:
+            raise IntegrityError(
+                name, f"sent numbers for {reply.n_rows} rows where {n_rows} were asked for"
+            )
+        try:
+            arrays = unpack(reply.payload, self._codec.layout(n_rows, self._width, dtype))
+            values = self._codec.decode(arrays, self._width, dtype)
+        except PayloadError as error:
+            raise IntegrityError(name, f"sent {error}") from error
+        if not is_finite(values):
+            raise IntegrityError(name, "sent numbers that are not finite")
+        return values
+
+
+def _given(values: Tensor) -> Callable[[], Tensor]:
+    return lambda: values

@@ -1,0 +1,276 @@
+"""Parties and tables for tests of split networks, the pooled twin, and sessions asked by hand."""
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+import numpy as np
+import pandas as pd
+import torch
+from support.federation import WatchedService
+
+from parties.answerer import Answerer
+from parties.grpc_server import listen
+from parties.link import Link, serve_link
+from parties.local import LocalTransport, RecordingTransport
+from parties.messages import Ack, Reply, Request
+from parties.peer import Peer, Transport, make_hello
+from parties.rows import match_rows
+from secureboost import FeatureParty, NetTerms, SplitNNClassifier, pool_tables
+from secureboost._version import __version__
+from secureboost.party import RemoteParty, feature_table
+from secureboost.splitnn.model import BottomHead, decode_half
+from secureboost.splitnn.options import Choice
+from secureboost.splitnn.protocol import TRANSITIONS, SetupBottom
+from secureboost.trainers import Trainer, get_trainer
+
+TRAINER = get_trainer("splitnn")
+QUICK: dict[str, Any] = {
+    "n_epochs": 2,
+    "batch_size": 32,
+    "learning_rate": 0.01,
+    "bottom_hidden": (8,),
+    "top_hidden": (8,),
+    "cut_width": 4,
+    "dtype": "float64",
+    "random_state": 5,
+}
+"""Parameters of a small network whose twins must be equal."""
+
+
+class WatchedNet(WatchedService):
+    """Passes on; `alter` may change a reply."""
+
+    transitions = TRANSITIONS
+
+
+class WatchedParty(FeatureParty):
+    """A party in this process whose services and frames are kept, and whose replies may lie."""
+
+    def __init__(
+        self,
+        name: str,
+        table: pd.DataFrame,
+        *,
+        alter: Callable[[Request[Any], Reply], Reply] = lambda _request, reply: reply,
+        wrap: Callable[[Transport], Transport] = lambda transport: transport,
+        **options: Any,
+    ) -> None:
+        super().__init__(name, table, **options)
+        self.alter = alter
+        self.wrap = wrap
+        self.services: list[WatchedNet] = []
+        self.transports: list[RecordingTransport] = []
+
+    def connect(self, trainer: Trainer) -> Peer:
+        def open_service(_hello):
+            self.services.append(WatchedNet(trainer.open_session(self._table), self.alter))
+            return self.services[-1]
+
+        codec = trainer.codec()
+        answerer = Answerer(
+            self.name, codec, open_service, trainer=trainer.name, software_version=__version__
+        )
+        self.transports.append(RecordingTransport(self.wrap(LocalTransport(answerer))))
+        return Peer(self.name, self.transports[-1], codec)
+
+    @property
+    def released(self) -> bool:
+        return all(service.ended.wait(10) and service.closed == 1 for service in self.services)
+
+    def messages(self):
+        """All requests and replies so far, decoded."""
+        codec = TRAINER.codec()
+        return [
+            (codec.decode(exchange.request, "label"), codec.decode(exchange.reply, self.name))
+            for transport in self.transports
+            for exchange in transport.exchanges
+        ]
+
+
+class Net:
+    """A label party's table and those of feature parties, which have more rows in other orders.
+
+    Columns of every kind: numbers, numbers with gaps, a constant, categories with gaps, an empty
+    one.
+    """
+
+    def __init__(self, n_parties: int = 1, n_rows: int = 150, seed: int = 0) -> None:
+        rng = np.random.default_rng(seed)
+        ids = [f"K{number:05d}" for number in rng.permutation(3 * n_rows)]
+        everybody, own = ids[: n_rows + n_rows // 3], ids[:n_rows]
+        self.X = _table(rng, everybody, "own").loc[own]
+        tables = {
+            f"party{number}": _table(rng, everybody, f"p{number}")
+            for number in range(1, n_parties + 1)
+        }
+        score = self.X["own_number"].to_numpy() + rng.normal(scale=0.3, size=n_rows)
+        for name, table in tables.items():
+            score += table.loc[own, f"p{name[5:]}_number"].to_numpy()
+            score += 2.0 * (table.loc[own, f"p{name[5:]}_kind"] == "a").to_numpy()
+        self.y = np.where(score > np.median(score), "good", "bad")
+        self.grade = np.digitize(score, np.quantile(score, [0.3, 0.7]))
+        self.amount = 5000.0 + 900.0 * score
+        self.tables = {
+            name: table.iloc[rng.permutation(len(table))] for name, table in tables.items()
+        }
+
+    def parties(self, **options: Any) -> list[FeatureParty]:
+        return [FeatureParty(name, table, **options) for name, table in self.tables.items()]
+
+    def watched(self, **options: Any) -> list[WatchedParty]:
+        return [WatchedParty(name, table, **options) for name, table in self.tables.items()]
+
+    def fit(self, parties, y=None, kind=SplitNNClassifier, **parameters):
+        n = len(self.X) * 3 // 4
+        y = self.y if y is None else y
+        fit_options = {k: parameters.pop(k) for k in ("checkpoint", "resume") if k in parameters}
+        return kind(**QUICK | parameters).fit(
+            self.X.iloc[:n],
+            y[:n],
+            parties=parties,
+            eval_set=[(self.X.iloc[n:], y[n:])],
+            **fit_options,
+        )
+
+    def fit_pooled(self, y=None, kind=SplitNNClassifier, **parameters):
+        n = len(self.X) * 3 // 4
+        y = self.y if y is None else y
+        pooled, owner = pool_tables(self.X, self.tables)
+        return kind(**QUICK | parameters).fit(
+            pooled.iloc[:n],
+            y[:n],
+            column_owner=owner,
+            eval_set=[(pooled.iloc[n:], y[n:])],
+        )
+
+    def assert_twins(self, model, parties, y=None, kind=SplitNNClassifier, **parameters) -> Any:
+        """`model` is the pooled model: ``==``, never a tolerance."""
+        twin = self.fit_pooled(y, kind, **parameters)
+        pooled, _ = pool_tables(self.X, self.tables)
+        assert np.array_equal(model.training_loss_, twin.training_loss_, equal_nan=True)
+        assert model.evals_result_ == twin.evals_result_
+        own, expected = weights_of(model, parties), weights_of(twin, [])
+        assert own.keys() == expected.keys()
+        for name, tensor in expected.items():
+            assert torch.equal(own[name], tensor), name
+        for rows in (slice(None), slice(None, None, -3)):
+            assert np.array_equal(
+                model.raw_scores(self.X.iloc[rows], parties=parties),
+                twin.raw_scores(pooled.iloc[rows]),
+            )
+        return twin
+
+
+def weights_of(model, parties) -> dict[str, torch.Tensor]:
+    """All weights of a model by owner, those that lie at its parties included."""
+    head, loaded = model.label_half_, model._loaded
+    owned = {"top": loaded.top.module.state_dict()}
+    for bottom, weights in zip(head.bottoms, loaded.bottom_weights, strict=True):
+        owned[bottom.party] = weights
+    for party in parties:
+        half = party.nets.store.load(head.model_id)
+        owned[party.name] = decode_half(half, BottomHead, party.name)[1]
+    return {f"{owner}/{name}": t for owner, tensors in owned.items() for name, t in tensors.items()}
+
+
+def _table(rng, ids, prefix: str) -> pd.DataFrame:
+    n = len(ids)
+    table = pd.DataFrame(
+        {
+            "number": rng.normal(3.0, 2.0, n),
+            "gaps": np.where(rng.random(n) < 0.2, np.nan, rng.exponential(1e4, n)),
+            "constant": np.full(n, 7.0),
+            "kind": rng.choice(["a", "b", "c", None], n),
+            "rare": [f"town {number}" for number in rng.zipf(1.6, n).clip(1, 60)],
+            "empty": np.full(n, np.nan),
+        },
+        index=ids,
+    )
+    return table.add_prefix(f"{prefix}_")
+
+
+def serve(companies, name: str, table: pd.DataFrame, nets: NetTerms | None = None):
+    """Let a feature party listen for trainings of networks (`support.serving.Companies`)."""
+    served = feature_table(name, table, nets=nets)
+
+    def answer(link: Link) -> None:
+        answerer = Answerer(
+            name,
+            TRAINER.codec(),
+            lambda _hello: TRAINER.open_session(served),
+            trainer=TRAINER.name,
+            software_version=__version__,
+            asker=link.party,
+        )
+        serve_link(link, answerer)
+
+    server = listen("127.0.0.1:0", companies.tls(name, "bank"), answer)
+    companies._closing.callback(server.stop)
+    address = f"127.0.0.1:{server.port}"
+    return RemoteParty(name, address, tls=companies.tls("bank", name), index=table.index)
+
+
+MODEL = "0123456789abcdef" * 2
+IDS = [f"id{number}" for number in range(12)]
+TABLE = pd.DataFrame(
+    {"up": np.arange(12.0), "kind": list("ab") * 6, "gap": [1.0, np.nan] * 6}, index=IDS
+)
+WIDTH = 3
+
+
+class Conversation:
+    """A session of a feature party over `TABLE`, asked by hand, in any state."""
+
+    def __init__(self, nets: NetTerms | None = None, table: pd.DataFrame = TABLE) -> None:
+        self.nets = nets or NetTerms()
+        self.table = feature_table("bureau", table, nets=self.nets)
+        self.codec = TRAINER.codec()
+        self.answerer = Answerer(
+            "bureau",
+            self.codec,
+            lambda _hello: TRAINER.open_session(self.table),
+            trainer=TRAINER.name,
+            software_version="1",
+        )
+        self.ask(make_hello(TRAINER.name, "bank", "1"))
+
+    def ask(self, request):
+        frame = self.answerer.answer(self.codec.encode(request))
+        return self.codec.decode(frame, "bureau")
+
+    def matched(self):
+        assert self.ask(match_rows(self.table.ids)) == Ack()
+        return self
+
+    def set_up(self, **changes):
+        reply = self.matched().ask(setup(**changes))
+        assert type(reply).__name__ == "BottomReady", reply
+        return self
+
+
+def setup(**changes) -> SetupBottom:
+    return msgspec.structs.replace(
+        SetupBottom(
+            model_id=MODEL,
+            epoch=0,
+            rows=np.arange(12, dtype=np.int32),
+            n_training=8,
+            batch_size=4,
+            batch_seed=1,
+            in_flight=2,
+            local_steps=1,
+            width=WIDTH,
+            dtype="float64",
+            architecture=Choice("mlp", {"hidden": (5,)}),
+            optimizer="sgd",
+            learning_rate=0.1,
+            momentum=0.0,
+            weight_decay=0.0,
+            max_norm=None,
+            codec="identity",
+            protections=(),
+            initial_seed=1,
+        ),
+        **changes,
+    )
