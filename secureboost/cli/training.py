@@ -36,7 +36,7 @@ from secureboost.units import format_bytes, format_seconds
 
 
 def train_and_report(
-    data: RunData,
+    prepare: Callable[[RunLog], RunData],
     parties: Sequence[Party],
     model: SecureBoostModel,
     out: Path,
@@ -52,7 +52,8 @@ def train_and_report(
 
     Parameters
     ----------
-    data : RunData
+    prepare : callable
+        Finds the common rows and makes what is learnt of them.
     parties : sequence of Party
     model : SecureBoostModel
     out : Path
@@ -69,6 +70,7 @@ def train_and_report(
         Calibrate before, and show afterwards what was to be expected over this line.
     """
     with recorded(registry, record), logged(out / LOG_FILE) as log:
+        data = prepare(log)
         rates = calibrated(model) if plan_over else None
         result = train_logged(data, parties, model, out, log, make_key=make_key, recovery=recovery)
         planned: list[Compared] = []

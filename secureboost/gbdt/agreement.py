@@ -107,7 +107,7 @@ class Agreement:
                     first_split=first_split,
                     scheme=public_key.scheme,
                     public_key=public_key.to_bytes(),
-                    rows=partner.rows,
+                    rows=partner.rows[key_owner.order.rows],
                     n_training=n_training,
                     max_bin=params.max_bin,
                     min_child_samples=params.min_child_samples,

@@ -16,6 +16,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from secureboost.alignment import Alignment
 from secureboost.errors import ConfigError, ModelError
 from secureboost.files import check_writable, write_atomically
 from secureboost.gbdt.booster import ALL_OUTPUTS, Boosted
@@ -187,8 +188,8 @@ def run_digests(
         "init_model": "" if base is None else base.half.model_id,
     }
     for partner in partners:
-        ids = "\n".join(partner.ids[row] for row in partner.rows)
-        digests[f"rows of party {partner.name!r}"] = _digest(ids.encode())
+        what = "alignment with" if isinstance(partner.agreed, Alignment) else "rows of"
+        digests[f"{what} party {partner.name!r}"] = partner.row_digest()
     return digests
 
 

@@ -1,11 +1,12 @@
 """What a feature party brings to all of its sessions."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
+from secureboost.alignment import AlignmentStore, MemoryAlignments
 from secureboost.dictionary import Categories, is_categorical
 from secureboost.gbdt.policy import Budget, Policy
 from secureboost.gbdt.store import HalfStore, MemoryStore
@@ -32,6 +33,11 @@ class FeatureTable:
         default all columns are numbers.
     monotone : array of shape (n_features,), int8
         The declared sign of each column's effect; 0, the default, where none is declared.
+    alignments : AlignmentStore
+        Orders of rows that were agreed on with a label party; in memory by default.
+    key_digest : callable
+        Gives `alignment.keys_digest` of the table; called when a session begins with an alignment.
+        By default no alignment fits the table.
     """
 
     party: str
@@ -43,6 +49,8 @@ class FeatureTable:
     store: HalfStore = field(default_factory=MemoryStore)
     categories: Categories = ()
     monotone: NDArray[np.int8] = field(default_factory=lambda: np.zeros(0, dtype=np.int8))
+    alignments: AlignmentStore = field(default_factory=MemoryAlignments)
+    key_digest: Callable[[], bytes] = bytes
 
     def __post_init__(self) -> None:
         n_features = len(self.columns)

@@ -246,6 +246,7 @@ def route_bits(
     ----------
     columns : array of shape (n_features, n_all_rows), float32
     rows : array of shape (n,), int32
+        A negative one is a row of missing values.
     features, thresholds, missing_left : arrays of shape (n_splits,)
         Values at most the threshold go left; an infinite one sends every present value left.
         Splits with a negative feature are left out.
@@ -258,7 +259,8 @@ def route_bits(
         for feature in range(len(columns)):
             column = columns[feature]
             for i in range(count):
-                block[feature, i & 7, i >> 3] = column[rows[begin + i]]
+                row = rows[begin + i]
+                block[feature, i & 7, i >> 3] = column[row] if row >= 0 else np.float32(np.nan)
         n_bytes = (count + 7) >> 3
         last = np.uint8(0xFF >> (8 * n_bytes - count))
         for split in range(len(features)):
