@@ -4,7 +4,8 @@ The first of these that holds decides how rows are matched:
 
 1. The configuration names an alignment (``[align] file``): it is taken.
 2. All parties hold the same ids in the same order, as a digest under a fresh key tells: nothing
-   need be found. Only asked where ids stand in one column as they are.
+   need be found. Only asked where ids stand in one column as they are, and the settings hide
+   nothing: the answer tells a party that all of its rows are common, however few they are.
 3. The common rows are found now, with the protocol of `secureboost.align`.
 """
 
@@ -86,7 +87,9 @@ def find_common(
     parties.errors.PartyError
     OSError
     """
-    if settings.file is None and keyed.comparable and same_ids(parties, keyed.frame.index):
+    open_terms = settings.result == "both" and not settings.padding and settings.min_size == 1
+    may_ask = settings.file is None and keyed.comparable and open_terms
+    if may_ask and same_ids(parties, keyed.frame.index):
         for party in parties:
             party.index = keyed.frame.index
         n_rows = len(keyed.frame)

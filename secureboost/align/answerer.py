@@ -89,8 +89,11 @@ class AlignSession(Service):
             raise
         except OSError as error:
             log.error("nothing more can be kept: %s", error)
+            # Ends the session, or chunks on their way would come out of turn; what was kept stays.
             raise Refusal(
-                Code.DISK, f"this party's disk takes nothing more to be kept: {error.strerror}"
+                Code.DISK,
+                f"this party's disk takes nothing more to be kept: {error.strerror}",
+                ends_session=True,
             ) from error
 
     def close(self) -> None:

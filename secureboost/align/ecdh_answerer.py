@@ -16,7 +16,7 @@ from crypto.groups import get_group
 from parties.messages import Ack, Refusal, Reply, Request
 from secureboost.align.chunking import Chunks
 from secureboost.align.ecdh_secrets import hash_tag, session_secrets
-from secureboost.align.elements import ascends, sorting
+from secureboost.align.elements import Elements, repeated, sorting
 from secureboost.align.method import Answering, AnsweringHalf
 from secureboost.align.protocol import (
     BlindedKeys,
@@ -52,7 +52,7 @@ class EcdhAnswerer(AnsweringHalf):
         self._theirs = Chunks(context.proposal.n_keys, context.proposal.chunk)
         self._own = Chunks(len(context.keys.encoded), context.proposal.chunk)
         self._doubled = np.empty((self._theirs.n, self._group.element_bytes), dtype=np.uint8)
-        """The label party's keys under both scalars: as they came; sorted once all are there."""
+        """The label party's keys under both scalars, as they came."""
         self._their_digests: list[bytes] = []
         self._own_digests: list[bytes] = []
         self._sorting = np.empty(0, dtype=np.int32)
@@ -83,7 +83,10 @@ class EcdhAnswerer(AnsweringHalf):
         transcript = self._context.transcript
         transcript.add("keys of the label party", b"".join(self._their_digests))
         transcript.add("keys of the feature party", b"".join(self._own_digests))
-        transcript.add_array("doubly blinded keys", self._doubled)
+        digest = hashlib.sha256()
+        for chunk in range(len(self._theirs)):
+            digest.update(self._in_order(chunk).data)
+        transcript.add("doubly blinded keys", digest.digest())
 
     def allow_telling(self) -> None:
         """Note that the size suffices."""
@@ -161,7 +164,7 @@ class EcdhAnswerer(AnsweringHalf):
                 "asked for; the doubly blinded ones come after all of them",
             )
         self._n_doubled_told = self._next(request.chunk, self._n_doubled_told)
-        return DoublyBlinded(elements=self._doubled[self._theirs.bounds(request.chunk)])
+        return DoublyBlinded(elements=self._in_order(request.chunk))
 
     def _order_of(self, request: OrderOf) -> Order:
         if not self._telling:
@@ -185,11 +188,15 @@ class EcdhAnswerer(AnsweringHalf):
                 "keys; this party tells its own after all of them",
             )
 
+    def _in_order(self, chunk: int) -> Elements:
+        """That chunk of the label party's keys under both scalars, sorted."""
+        elements: Elements = self._doubled[self._sorting[self._theirs.bounds(chunk)]]
+        return elements
+
     def _sort(self) -> None:
         """Sort what is complete now; equal elements stand next to each other then."""
         self._sorting = sorting(self._doubled)
-        self._doubled = self._doubled[self._sorting]
-        if not ascends(self._doubled):
+        if repeated(self._doubled, self._sorting):
             raise _fault(Code.ELEMENTS, "the label party told an element twice")
 
     def _go_on(self) -> None:

@@ -13,7 +13,7 @@ from crypto.errors import ElementError
 from crypto.groups import get_group
 from secureboost.align.chunking import Chunks, ask_ahead
 from secureboost.align.ecdh_secrets import hash_tag, session_secrets
-from secureboost.align.elements import Elements, ascends, find, sorting
+from secureboost.align.elements import Elements, ascends, find, repeated, sorting
 from secureboost.align.listing import Pairs
 from secureboost.align.method import Asking, AskingHalf
 from secureboost.align.protocol import (
@@ -54,13 +54,10 @@ class EcdhAsker(AskingHalf):
         own.view(f"S{own.shape[1]}").sort(axis=0)
         theirs = self._fetch_keys(own)
         order = sorting(theirs)
-        theirs = theirs[order]
-        if not ascends(theirs):
+        if repeated(theirs, order):
             raise self._fault("sent one of its own keys twice")
-        doubled = self._fetch_doubled(own)
-        found = find(theirs, doubled)
-        self._places = np.where(found >= 0, order[found], -1).astype(np.int32)
-        return int(np.count_nonzero(found >= 0))
+        self._places = self._fetch_places(own, theirs, order)
+        return int(np.count_nonzero(self._places >= 0))
 
     def pairs(self) -> Pairs:
         """Ask for the order of the doubly blinded keys; which keys are common."""
@@ -137,24 +134,30 @@ class EcdhAsker(AskingHalf):
         except ElementError as error:
             raise self._fault(f"chunk {chunk} of its keys: {error}") from error
 
-    def _fetch_doubled(self, own: Elements) -> Elements:
-        """Fetch our own keys back, doubly blinded and sorted.
+    def _fetch_places(
+        self, own: Elements, theirs: Elements, order: NDArray[np.int32]
+    ) -> NDArray[np.int32]:
+        """Fetch our own keys back, doubly blinded and sorted; the place of each in `theirs`.
 
-        They are not multiplied, so what is no element of the group need not be looked for: it
-        equals none of ours.
+        `order` is the sorting of `theirs`. What comes is not multiplied, so what is no element of
+        the group need not be looked for: it equals none of ours.
         """
-        doubled = self._empty(self._own)
+        places = np.empty(self._own.n, dtype=np.int32)
+        digest = hashlib.sha256()
+        last: Elements | None = None
         requests = (DoublyBlindedOf(chunk=chunk) for chunk in range(len(self._own)))
         for chunk, reply in enumerate(ask_ahead(self._context.peer, requests)):
             bounds = self._own.bounds(chunk)
             self._check_chunk("our keys", reply.elements, self._own, chunk)
             self._check_no_echo("our keys", reply.elements, own, chunk)
-            if not ascends(reply.elements, doubled[: bounds.start]):
+            if not ascends(reply.elements, last):
                 raise self._fault(f"chunk {chunk} of our keys is not in ascending order")
-            doubled[bounds] = reply.elements
+            last = reply.elements[-1:].copy()
+            digest.update(reply.elements.data)
+            places[bounds] = find(theirs, reply.elements, order)
             self._context.report("compare", bounds.stop, self._own.n)
-        self._context.transcript.add_array("doubly blinded keys", doubled)
-        return doubled
+        self._context.transcript.add("doubly blinded keys", digest.digest())
+        return places
 
     def _fetch_order(self) -> NDArray[np.int32]:
         """Fetch the place among our keys, as we sent them, of each doubly blinded one."""

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 Elements: TypeAlias = NDArray[np.uint8]
 """Shape (n, element_bytes)."""
 
+_BLOCK = 1 << 16
+
 
 def sorting(elements: Elements) -> NDArray[np.int32]:
     """Return the order in which elements ascend as bytes, shape (n,)."""
@@ -32,25 +34,41 @@ def ascends(elements: Elements, before: Elements | None = None) -> bool:
     return bool(np.all(texts[:-1] < texts[1:]))
 
 
-def find(ascending: Elements, wanted: Elements) -> NDArray[np.int32]:
+def find(
+    there: Elements, wanted: Elements, order: NDArray[np.int32] | None = None
+) -> NDArray[np.int32]:
     """Look elements up.
 
     Parameters
     ----------
-    ascending : Elements
-        Where to look, sorted.
+    there : Elements
+        Where to look.
     wanted : Elements
+    order : array of shape (len(there),), int32, optional
+        The `sorting` of `there`; without, it is sorted.
 
     Returns
     -------
     array of shape (len(wanted),), int32
-        The place of each in `ascending`; -1 where it is not there.
+        The place of each in `there`; -1 where it is not there.
     """
-    if not len(ascending):
+    if not len(there):
         return np.full(len(wanted), -1, dtype=np.int32)
-    there, texts = _texts(ascending), _texts(wanted)
-    places = np.minimum(np.searchsorted(there, texts), len(there) - 1)
-    return np.where(there[places] == texts, places, -1).astype(np.int32)
+    known, texts = _texts(there), _texts(wanted)
+    places = np.minimum(np.searchsorted(known, texts, sorter=order), len(known) - 1)
+    if order is not None:
+        places = order[places]
+    return np.where(known[places] == texts, places, -1).astype(np.int32)
+
+
+def repeated(elements: Elements, order: NDArray[np.int32]) -> bool:
+    """Tell whether an element occurs twice; `order` is their `sorting`."""
+    texts = _texts(elements)
+    for first in range(0, len(order) - 1, _BLOCK):
+        some = texts[order[first : first + _BLOCK + 1]]
+        if (some[1:] == some[:-1]).any():
+            return True
+    return False
 
 
 def _texts(elements: Elements) -> NDArray[Any]:

@@ -122,3 +122,6 @@ def _parquet_batches(path: Path, columns: list[str], batch_rows: int) -> Iterato
             frame = batch.to_pandas(integer_object_nulls=True, ignore_metadata=True)
             if len(frame):
                 yield frame[columns]
+    from pyarrow import default_memory_pool
+
+    default_memory_pool().release_unused()  # it would keep what the batches took, for good

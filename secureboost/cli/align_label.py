@@ -23,7 +23,7 @@ from secureboost.alignment_folder import (
 from secureboost.cli.align_progress import AlignmentProgress
 from secureboost.cli.console import result_table, stderr, stdout
 from secureboost.cli.train import remote_parties
-from secureboost.cli.training import bytes_of, log_compilations
+from secureboost.cli.watching import bytes_of, log_compilations
 from secureboost.config import (
     FEATURE_PARTY,
     TrainConfig,

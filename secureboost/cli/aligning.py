@@ -10,7 +10,7 @@ import pandas as pd
 from secureboost.cli.align_progress import AlignmentProgress
 from secureboost.cli.console import stderr
 from secureboost.cli.runlog import RunLog
-from secureboost.cli.training import bytes_of
+from secureboost.cli.watching import bytes_of
 from secureboost.common_table import CommonTable, find_common
 from secureboost.config_align import LabelAlign
 from secureboost.keyed_table import KeyedTable

@@ -30,7 +30,7 @@ from secureboost.config import ServeConfig
 from secureboost.errors import ConfigError
 from secureboost.gbdt.policy import Policy, kept_budget
 from secureboost.gbdt.store import FolderStore
-from secureboost.keyed_table import KeyedTable, read_keyed_table
+from secureboost.keyed_table import KeyColumns, KeyedTable, read_keyed_table
 from secureboost.party import data_digest, feature_table
 from secureboost.trainers import ALIGN_TRAINER, Trainer, codec_of, get_model_trainer
 
@@ -86,7 +86,8 @@ def answer_everything(config: ServeConfig, passphrase_file: Path | None = None) 
         ids=table.ids if keyed.comparable else (),
         key_digest=lambda: digest,
     )
-    rows = align_table(config, party, alignments, keyed, digest, signer)
+    timed = keyed if config.align.time is not None else None
+    rows = align_table(config, party, alignments, keyed.source, timed, digest, signer)
     return _answer(
         party,
         {
@@ -101,10 +102,12 @@ def answer_alignments(
 ) -> Answer:
     """Read the table; answer who aligns. See `answer_everything`."""
     party, signer = our_name(config), read_signer(config, passphrase_file)
-    keyed = read_keyed_table(config.data.file, config.data.id, config.align)
-    keys = keyed.read_keys()
-    log.info("%s: %s", keyed.name, keys.counts)
-    rows = align_table(config, party, alignments, keyed, keys.digest(), signer)
+    source, timed = KeyColumns(config.data.file, config.data.id, config.align), None
+    if config.align.time is not None:  # else only the key columns need be read
+        timed = read_keyed_table(config.data.file, config.data.id, config.align)
+    keys = source.read()
+    log.info("%s: %s", config.data.file.name, keys.counts)
+    rows = align_table(config, party, alignments, source, timed, keys.digest(), signer)
     return _answer(
         party,
         {ALIGN_TRAINER: lambda asker: ALIGN_TRAINER.open_session(rows, asker=asker, n_jobs=-1)},
@@ -115,7 +118,8 @@ def align_table(
     config: ServeConfig,
     party: str,
     alignments: AlignmentStore,
-    keyed: KeyedTable,
+    source: KeyColumns,
+    timed: KeyedTable | None,
     digest: bytes,
     signer: Signer | None,
 ) -> AlignTable:
@@ -128,7 +132,10 @@ def align_table(
     config : ServeConfig
     party : str
     alignments : AlignmentStore
-    keyed : KeyedTable
+    source : KeyColumns
+        Where the keys come from.
+    timed : KeyedTable, optional
+        The whole table, if its rows are joined by time.
     digest : bytes
         Of its keys.
     signer : Signer, optional
@@ -141,16 +148,13 @@ def align_table(
     fields = dataclasses.fields(AlignPolicy)
     policy = AlignPolicy(**{field.name: getattr(config.align, field.name) for field in fields})
     folder = config.store / ALIGNMENTS
-    timed = config.align.time is not None
 
     def keys() -> Keys:
-        read = keyed.source.read_again(digest)
-        return different_keys(read) if timed else read
+        read = source.read_again(digest)
+        return read if timed is None else different_keys(read)
 
-    def events() -> EventTable:
-        return keyed.events(keyed.source.read_again(digest))
-
-    if timed:
+    events = None if timed is None else partial(_read_events, timed, digest)
+    if events is not None:
         events()  # what cannot be read is told now
     return AlignTable(
         party=party,
@@ -160,8 +164,12 @@ def align_table(
         policy=policy,
         budget=kept_align_budget(policy, folder / BUDGET_FILE, digest.hex()),
         signer=signer,
-        events=events if timed else None,
+        events=events,
     )
+
+
+def _read_events(timed: KeyedTable, digest: bytes) -> EventTable:
+    return timed.events(timed.source.read_again(digest))
 
 
 def read_signer(config: ServeConfig, passphrase_file: Path | None) -> Signer | None:

@@ -18,7 +18,8 @@ from secureboost.cli.aligning import common_data
 from secureboost.cli.console import stderr
 from secureboost.cli.recording import recorded
 from secureboost.cli.train import key_from_file, label_data, model_of, remote_parties
-from secureboost.cli.training import bytes_of, log_compilations, new_record
+from secureboost.cli.training import new_record
+from secureboost.cli.watching import bytes_of, log_compilations
 from secureboost.config import TrainConfig, load_train_config
 from secureboost.errors import ConfigError
 from secureboost.estimator import SecureBoostModel

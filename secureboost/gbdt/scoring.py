@@ -1,5 +1,6 @@
 """The label party's role in prediction: asks for sides of splits, walks the trees."""
 
+import secrets
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -83,7 +84,8 @@ def _sides(
         yield slice(None), None
         return
     widest = max(n_splits[partner.name] for partner in wanted)
-    step = max(8, min(n_rows, ROUTE_BYTES * 8 // widest) // 8 * 8)
+    # one question where all rows fit into it: where a second one begins, a row of ours might stand
+    step = max(8, min(-(-n_rows // 8) * 8, ROUTE_BYTES * 8 // widest // 8 * 8))
     order = RowOrder.by_position(wanted[0].rows, 0)
     wishes = [_Wishes.of(partner, order) for partner in wanted]
     asked = [partner for partner in wanted if (partner.rows != ABSENT).any()]
@@ -146,7 +148,9 @@ class _Wishes:
         held = np.flatnonzero(rows != ABSENT)
         if np.all(np.diff(rows[held]) > 0):
             before = np.searchsorted(rows[held], partner.padding) - 1
-            goes_with = held[np.maximum(before, 0)]
+            # with either neighbour, so that a question does not always begin with a row of ours
+            drawn = np.frombuffer(secrets.token_bytes(len(before)), np.uint8) & 1
+            goes_with = held[np.clip(before + drawn, 0, len(held) - 1)]
         else:
             goes_with = order.places[partner.goes_with]
         padding = np.argsort(goes_with, kind="stable")
