@@ -74,12 +74,13 @@ class Companies:
     Parameters
     ----------
     folder : Path
+    tables : dict of str to DataFrame
+        Of each party, indexed by id; the lender's has the target.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, tables: dict[str, pd.DataFrame]) -> None:
         self.folder = folder
         create_certificate(LENDER, folder / "lender.crt", folder / "lender.key")
-        tables = make_tables(ROWS)
         tables[LENDER].reset_index().to_parquet(folder / "lender.parquet")
         partners = ""
         for name in PARTIES:
@@ -116,13 +117,16 @@ class Companies:
 
     def train(self, out: Path, *more: str) -> subprocess.Popen[bytes]:
         """Start the label party; what it says goes into ``<out>.txt``."""
-        settings = [f"out='{out}'"]
-        settings += [f"party.{name}.address='{at}'" for name, (_, at) in self._serving.items()]
-        command = [sys.executable, "-m", "secureboost", "train", str(self.folder / "train.toml")]
-        command += [word for setting in settings for word in ("--set", setting)]
+        return self.start("train", out, "--set", f"out='{out}'", *more)
+
+    def start(self, command: str, out: Path, *more: str) -> subprocess.Popen[bytes]:
+        """Start a command of the label party; what it says goes into ``<out>.txt``."""
+        words = [sys.executable, "-m", "secureboost", command, str(self.folder / "train.toml")]
+        for name, (_, at) in self._serving.items():
+            words += ["--set", f"party.{name}.address='{at}'"]
         with out.with_suffix(".txt").open("wb") as said:
             return subprocess.Popen(
-                [*command, *more],
+                [*words, *more],
                 stdout=said,
                 stderr=subprocess.STDOUT,
                 env=os.environ | {"SECUREBOOST_RUNS": "off"},

@@ -1,12 +1,17 @@
-"""Kills parties at random moments of training, goes on, and compares with a run left alone.
+"""Kills parties at random moments, goes on, and compares with a run that was left alone.
 
-    python bench/chaos.py                  # 50 kills
+    python bench/chaos.py                  # 50 kills in training
+    python bench/chaos.py alignment        # 30 kills while common customers are looked for
     python bench/chaos.py --kills 10 --seed 3
 
-A lender and two feature parties train with categories, missing values, sampled rows and columns,
-held-out rows and early stopping, as processes that speak over mutual TLS. `kill -9` strikes one of
-them; then it is started again, and so is `secureboost train`, with `--resume`. Each run is struck
-several times, and must leave the trees, scores and metrics of the undisturbed run, with `==`.
+Training: a lender and two feature parties train with categories, missing values, sampled rows and
+columns, held-out rows and early stopping, as processes that speak over mutual TLS. `kill -9`
+strikes one of them; then it is started again, and so is `secureboost train`, with `--resume`. Each
+run is struck several times, and must leave the trees, scores and metrics of the undisturbed run,
+with `==`.
+
+Alignment: the tables of three parties overlap partly. Each `secureboost align` that was struck goes
+on with `--resume`, and must agree on the rows of the undisturbed one; see `chaos_align`.
 """
 
 import argparse
@@ -34,8 +39,10 @@ from attempts import (
     Kill,
     checkpoint_file,
     events,
+    make_tables,
     seconds_of,
 )
+from chaos_align import strike_alignments
 from measure import machine
 from show import Grid, publish
 
@@ -234,19 +241,16 @@ def grids(
     ]
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--kills", type=int, default=50)
-    parser.add_argument("--seed", type=int, default=0, help="of the moments and the victims")
-    args = parser.parse_args()
-    where, rng = machine(), np.random.default_rng(args.seed)
+def strike_trainings(kills: int, seed: int) -> str:
+    """Kill in training; says where files are kept if something differs."""
+    where, rng = machine(), np.random.default_rng(seed)
     folder = Path(tempfile.mkdtemp(prefix="secureboost-chaos-"))
-    companies = Companies(folder)
+    companies = Companies(folder, make_tables(ROWS))
     runs: list[Run] = []
     equal = 0
     with companies.serving():
         timeline, expected = undisturbed(companies)
-        while (left := args.kills - sum(len(run.kills) for run in runs)) > 0:
+        while (left := kills - sum(len(run.kills) for run in runs)) > 0:
             out = folder / f"run-{len(runs)}"
             run = struck_run(companies, out, min(left, KILLS_A_RUN), timeline, rng)
             same = content(companies, run.out) == expected
@@ -270,10 +274,25 @@ def main() -> None:
             for kill, lost in zip(run.kills, run.seconds_lost(), strict=True)
         ],
     }
-    publish("chaos", where, vars(args), results, grids(runs, equal, timeline, expected))
+    settings = {"kills": kills, "seed": seed}
+    publish("chaos", where, settings, results, grids(runs, equal, timeline, expected))
     if equal < len(runs):
-        sys.exit(f"some runs differ from {folder / 'whole'}; all files are kept there")
+        return f"some runs differ from {folder / 'whole'}; all files are kept there"
     shutil.rmtree(folder)
+    return ""
+
+
+KINDS = {"training": (50, strike_trainings), "alignment": (30, strike_alignments)}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("what", nargs="?", choices=KINDS, default="training")
+    parser.add_argument("--kills", type=int, help="50 in training, 30 in alignments")
+    parser.add_argument("--seed", type=int, default=0, help="of the moments and the victims")
+    args = parser.parse_args()
+    kills, strike = KINDS[args.what]
+    sys.exit(strike(args.kills or kills, args.seed) or 0)
 
 
 if __name__ == "__main__":

@@ -85,7 +85,13 @@ RUNS = (
         ("bench/protection.py", "--splits", "2"),
         ("bench/protection.py", "--cpu"),
     ),
+    Run("align", ("bench/align.py",), ("bench/align.py", "--full")),
     Run("chaos", ("bench/chaos.py", "--kills", "10"), ("bench/chaos.py",)),
+    Run(
+        "chaos-align",
+        ("bench/chaos.py", "alignment", "--kills", "6"),
+        ("bench/chaos.py", "alignment"),
+    ),
 )
 
 

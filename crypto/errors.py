@@ -12,10 +12,17 @@
     ├── CapacityError              sums or slots could overflow, so the set-up is refused
     ├── CiphertextError            what somebody else sent cannot be a ciphertext
     │   └── CellRangeError         ... decrypts to a sum outside its proven range
+    ├── BlindedValueError          what somebody else wants signed cannot be a blinded value
+    ├── SignatureError             what somebody else signed is not a valid signature
+    ├── FaultError                 this machine computed wrongly; nothing was given out
     ├── SegmentError               row numbers or segment starts point outside the ciphertexts
+    ├── ElementError               what somebody else sent is no element of the group
+    ├── ScalarError                a secret scalar is out of range, or of another group
+    ├── HashInputError             what is to be hashed, or its tag, is refused
     └── UnavailableError           what was asked for does not exist here
         ├── SchemeUnavailableError
-        └── EngineUnavailableError
+        ├── EngineUnavailableError
+        └── GroupUnavailableError
 
 No message carries a plaintext, a key or any other secret: positions and limits only.
 """
@@ -81,8 +88,62 @@ class CellRangeError(CiphertextError):
     """A decrypted cell lies outside the range proven for it; `position` is the cell's."""
 
 
+class BlindedValueError(CryptoError):
+    """A batch of values to be signed fails a check.
+
+    Attributes
+    ----------
+    position : int or None
+        Index of the first bad value in its batch; None where the whole batch is wrong.
+    """
+
+    def __init__(self, message: str, position: int | None = None) -> None:
+        super().__init__(message)
+        self.position = position
+
+
+class SignatureError(CryptoError):
+    """A batch of signatures fails a check.
+
+    Attributes
+    ----------
+    position : int or None
+        Index of the first bad signature in its batch; None where the whole batch is wrong.
+    """
+
+    def __init__(self, message: str, position: int | None = None) -> None:
+        super().__init__(message)
+        self.position = position
+
+
+class FaultError(CryptoError):
+    """A result of this machine contradicts itself: hardware or software is at fault."""
+
+
 class SegmentError(CryptoError):
     """Row numbers or segment starts point outside the ciphertexts."""
+
+
+class ElementError(CryptoError):
+    """A batch of group elements fails a check.
+
+    Attributes
+    ----------
+    position : int or None
+        Index of the first bad element in its batch; None where the whole batch is wrong.
+    """
+
+    def __init__(self, message: str, position: int | None = None) -> None:
+        super().__init__(message)
+        self.position = position
+
+
+class ScalarError(CryptoError):
+    """A secret scalar is out of range, or belongs to another group."""
+
+
+class HashInputError(CryptoError):
+    """What is to be hashed, or the tag that separates its use from others, is refused."""
 
 
 class UnavailableError(CryptoError):
@@ -95,3 +156,7 @@ class SchemeUnavailableError(UnavailableError):
 
 class EngineUnavailableError(UnavailableError):
     """No such compute engine, or this machine cannot run it."""
+
+
+class GroupUnavailableError(UnavailableError):
+    """No such group, or its library is not installed."""

@@ -3,20 +3,26 @@
 A private key file holds the public key, its fingerprint and, under AES-256-GCM with a key from
 scrypt, the primes. Everything outside the encrypted part is authenticated with it. The file is
 written in one step, readable by its owner only, and refused when others can read it. A public key
-file is the same envelope without the encrypted part.
+file is the same envelope without the encrypted part. Paillier's keys and those of blind RSA
+signatures are kept so; a key is never read as one of the other kind.
 """
 
 import os
 import secrets
 import stat
 import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Generic, TypeVar
 
 import msgspec
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 
+from crypto.blind_rsa_private import SigningKey
+from crypto.blind_rsa_public import VerificationKey
 from crypto.errors import (
     KeyFileError,
     KeyFileExposedError,
@@ -24,6 +30,7 @@ from crypto.errors import (
     KeySizeError,
     WrongPassphraseError,
 )
+from crypto.modulus import decode_modulus
 from crypto.paillier import PaillierScheme
 from crypto.paillier_private import PaillierPrivateKey
 from crypto.paillier_public import PaillierPublicKey
@@ -39,6 +46,8 @@ SCRYPT_N, SCRYPT_R, SCRYPT_P = 1 << 16, 8, 1
 MAX_SCRYPT_BYTES = 1 << 28
 MAX_SCRYPT_P = 4
 """A hostile file may cost 256 MiB and a few seconds, not more."""
+
+Public = TypeVar("Public", PaillierPublicKey, VerificationKey)
 
 
 class _Scrypt(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -76,7 +85,9 @@ class _Primes(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return "<primes of a private key>"
 
 
-def write_public_key(path: Path, key: PaillierPublicKey, *, overwrite: bool = False) -> None:
+def write_public_key(
+    path: Path, key: PaillierPublicKey | VerificationKey, *, overwrite: bool = False
+) -> None:
     """Write a public key, for everybody to read.
 
     Raises
@@ -94,11 +105,11 @@ def read_public_key(path: Path, *, allow_insecure: bool = False) -> PaillierPubl
     ------
     KeyFileError, KeyFormatError, KeySizeError
     """
-    return _public_key(path, _decode(path, _read(path, private=False)), allow_insecure)
+    return _public_key(path, _decode(path, _read(path, private=False)), _PAILLIER, allow_insecure)
 
 
 def write_private_key(
-    path: Path, key: PaillierPrivateKey, passphrase: str, *, overwrite: bool = False
+    path: Path, key: PaillierPrivateKey | SigningKey, passphrase: str, *, overwrite: bool = False
 ) -> None:
     """Write a private key under a passphrase, readable by its owner only.
 
@@ -113,14 +124,8 @@ def write_private_key(
     public = _public_envelope(key.public_key)
     scrypt = _Scrypt(secrets.token_bytes(16), SCRYPT_N, SCRYPT_R, SCRYPT_P)
     nonce = secrets.token_bytes(12)
-    primes = _Primes(
-        _to_bytes(key.p.value),
-        _to_bytes(key.q.value),
-        _to_bytes(key.p.primitive_root or 0),
-        _to_bytes(key.q.primitive_root or 0),
-    )
     sealed = AESGCM(_derive(scrypt, passphrase)).encrypt(
-        nonce, msgspec.json.encode(primes), _authenticated(public, scrypt)
+        nonce, msgspec.json.encode(_primes(key)), _authenticated(public, scrypt)
     )
     envelope = msgspec.structs.replace(public, private_key=_Sealed(scrypt, nonce, sealed))
     _write(path, _encode(envelope), mode=0o600, overwrite=overwrite)
@@ -147,8 +152,56 @@ def read_private_key(
         If the passphrase is wrong or the file was changed.
     KeyFileError, KeyFormatError, KeySizeError
     """
+    public, primes = _unsealed(path, passphrase, _PAILLIER, allow_insecure)
+    key = PaillierPrivateKey(
+        KnownPrime(_from_bytes(primes.p), _from_bytes(primes.primitive_root_p) or None),
+        KnownPrime(_from_bytes(primes.q), _from_bytes(primes.primitive_root_q) or None),
+    )
+    _check_halves(path, key.public_key.n, public.n)
+    return key
+
+
+def read_signing_key(path: Path, passphrase: str, *, allow_insecure: bool = False) -> SigningKey:
+    """Read the private key of blind RSA signatures; see `read_private_key`.
+
+    Raises
+    ------
+    KeyFileError, KeyFormatError, KeySizeError
+    """
+    public, primes = _unsealed(path, passphrase, _BLIND_RSA, allow_insecure)
+    key = SigningKey(_from_bytes(primes.p), _from_bytes(primes.q))
+    _check_halves(path, key.public_key.n, public.n)
+    return key
+
+
+@dataclass(frozen=True)
+class _Kind(Generic[Public]):
+    """A scheme whose keys have files, and how its public keys are decoded and checked."""
+
+    scheme: str
+    load: Callable[[bytes, bool], Public]
+
+
+def _load_paillier(data: bytes, allow_insecure: bool) -> PaillierPublicKey:
+    return PaillierScheme().load_public_key(data, allow_insecure=allow_insecure)
+
+
+def _load_verification_key(data: bytes, allow_insecure: bool) -> VerificationKey:
+    # Without the proof that a peer's key comes with: nobody blinds by a key from a file.
+    n = decode_modulus(VerificationKey.scheme, data, allow_insecure=allow_insecure)
+    return VerificationKey(n)
+
+
+_PAILLIER = _Kind(PaillierScheme.name, _load_paillier)
+_BLIND_RSA = _Kind(VerificationKey.scheme, _load_verification_key)
+
+
+def _unsealed(
+    path: Path, passphrase: str, kind: _Kind[Public], allow_insecure: bool
+) -> tuple[Public, _Primes]:
+    """Open a private key file: the public key, checked, and the primes."""
     envelope = _decode(path, _read(path, private=True))
-    public = _public_key(path, envelope, allow_insecure)
+    public = _public_key(path, envelope, kind, allow_insecure)
     sealed = envelope.private_key
     if sealed is None:
         raise KeyFileError(f"{path} holds a public key only; name the private key's file")
@@ -162,28 +215,39 @@ def read_private_key(
         raise WrongPassphraseError(
             f"{path}: the passphrase is wrong, or the file was changed after it was written"
         ) from None
-    primes = msgspec.json.decode(plain, type=_Primes)
-    key = PaillierPrivateKey(
-        KnownPrime(_from_bytes(primes.p), _from_bytes(primes.primitive_root_p) or None),
-        KnownPrime(_from_bytes(primes.q), _from_bytes(primes.primitive_root_q) or None),
-    )
-    if key.public_key.n != public.n:
+    return public, msgspec.json.decode(plain, type=_Primes)
+
+
+def _check_halves(path: Path, private_n: int, public_n: int) -> None:
+    if private_n != public_n:
         raise KeyFormatError(f"{path}: the private key does not belong to the public key")
-    return key
 
 
-def _public_envelope(key: PaillierPublicKey) -> _Envelope:
+def _primes(key: PaillierPrivateKey | SigningKey) -> _Primes:
+    if isinstance(key, SigningKey):
+        return _Primes(_to_bytes(key.p), _to_bytes(key.q), b"", b"")
+    return _Primes(
+        _to_bytes(key.p.value),
+        _to_bytes(key.q.value),
+        _to_bytes(key.p.primitive_root or 0),
+        _to_bytes(key.q.primitive_root or 0),
+    )
+
+
+def _public_envelope(key: PaillierPublicKey | VerificationKey) -> _Envelope:
     return _Envelope(FORMAT, VERSION, key.scheme, key.key_bits, key.fingerprint, key.to_bytes())
 
 
-def _public_key(path: Path, envelope: _Envelope, allow_insecure: bool) -> PaillierPublicKey:
-    if envelope.scheme != PaillierScheme.name:
+def _public_key(
+    path: Path, envelope: _Envelope, kind: _Kind[Public], allow_insecure: bool
+) -> Public:
+    if envelope.scheme != kind.scheme:
         raise KeyFormatError(
-            f"{path}: scheme={envelope.scheme[:40]!r} has no key files; only "
-            f"{PaillierScheme.name!r} has"
+            f"{path}: scheme={envelope.scheme[:40]!r} cannot be used here; name the file of a "
+            f"{kind.scheme!r} key"
         )
     try:
-        key = PaillierScheme().load_public_key(envelope.public_key, allow_insecure=allow_insecure)
+        key = kind.load(envelope.public_key, allow_insecure)
     except (KeyFormatError, KeySizeError) as error:
         raise type(error)(f"{path}: {error}") from None
     if key.key_bits != envelope.key_bits or key.fingerprint != envelope.fingerprint:

@@ -155,12 +155,7 @@ class PaillierPublicKey(PublicKey):
         -------
         array of shape (count, words), uint64
         """
-        numbers = sampling.below(self.n, count)
-        while not self.modulus.all_units(numbers, n_jobs=1):
-            # Only with keys of a few bits: each number that is no unit is drawn again.
-            bad = [gmpy2.gcd(number, self.n) != 1 for number in wide.to_mpz(numbers)]
-            numbers[bad] = sampling.below(self.n, sum(bad))
-        return numbers
+        return sampling.units(self.modulus, count)
 
     def _make_pool(self, capacity: int) -> Pool:
         return Pool(self.masks, capacity, block=MASKS_AHEAD)

@@ -2,9 +2,11 @@
 
 import os
 
+import gmpy2
 import numpy as np
 
 from crypto import wide
+from crypto.kernels import SquareModulus
 from crypto.wide import Words
 
 
@@ -33,6 +35,21 @@ def below(limit: int, count: int) -> Words:
         good = drawn[wide.are_below(drawn, limit)][:missing]
         numbers[count - missing : count - missing + len(good)] = good
         missing -= len(good)
+    return numbers
+
+
+def units(modulus: SquareModulus, count: int) -> Words:
+    """Draw independent numbers, uniform among the units modulo the root of `modulus`.
+
+    Returns
+    -------
+    array of shape (count, words), uint64
+    """
+    numbers = below(modulus.root, count)
+    while not modulus.all_units(numbers, n_jobs=1):
+        # Only with keys of a few bits: each number that is no unit is drawn again.
+        bad = [gmpy2.gcd(number, modulus.root) != 1 for number in wide.to_mpz(numbers)]
+        numbers[bad] = below(modulus.root, sum(bad))
     return numbers
 
 

@@ -66,6 +66,30 @@ def to_mpz(array: Words) -> "list[gmpy2.mpz]":
     return [read(data[i : i + size], "little") for i in range(0, len(data), size)]
 
 
+def from_big_endian(rows: NDArray[np.uint8]) -> Words:
+    """Read rows of bytes, most significant first, as unsigned numbers.
+
+    Parameters
+    ----------
+    rows : array of shape (count, size), uint8
+
+    Returns
+    -------
+    array of shape (count, words), uint64
+        `words` is what `size` bytes need.
+    """
+    count, size = rows.shape
+    data = np.zeros((count, words_for(8 * size) * WORD_BYTES), dtype=np.uint8)
+    data[:, :size] = rows[:, ::-1]
+    return data.view("<u8").astype(np.uint64, copy=False)
+
+
+def to_big_endian(array: Words, size: int) -> NDArray[np.uint8]:
+    """Write unsigned numbers that fit as rows of `size` bytes; the inverse of `from_big_endian`."""
+    data = np.ascontiguousarray(array, dtype="<u8").view(np.uint8)
+    return np.ascontiguousarray(data[:, :size][:, ::-1])
+
+
 def resize(array: Words, words: int) -> Words:
     """Copy signed rows to another width, which the caller knows to be wide enough."""
     count, present = array.shape

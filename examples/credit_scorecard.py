@@ -37,7 +37,7 @@ from secureboost import (
     TrainingCallback,
     pool_tables,
 )
-from secureboost.data import out_of_time
+from secureboost.dates import out_of_time
 from secureboost.metrics import evaluate
 from secureboost.portfolio import make_portfolio
 

@@ -3,7 +3,7 @@
 ============  =================================  ==============================================
 state         requests                           next state
 ============  =================================  ==============================================
-``new``       `Hello`                            ``open``
+``new``       `Hello`, which names the trainer   ``open``
 ``open`` ...  those of the service's table       as the table says; `Failure` leaves it alone
 any but new   `Goodbye`                          ``closed``
 ``closed``    none
@@ -16,6 +16,7 @@ session usable (unless it says otherwise).
 
 import logging
 import threading
+from collections.abc import Mapping
 from typing import Any
 
 from parties.codec import Codec
@@ -66,10 +67,10 @@ class Answerer:
     name : str
         The answering party's own name.
     codec : Codec
-    open_service : OpenService
-        Called once with the accepted `Hello`; what it returns answers this session.
-    trainer : str
-        The trainer that is served; another one in `Hello` is refused.
+        Knows the messages of all trainers that are served.
+    trainers : mapping of str to OpenService
+        The trainers that are served, by name. `Hello` chooses one; its function is called once with
+        the accepted `Hello`, and what it returns answers this session.
     software_version : str
     asker : str or None
         The asking party's name where the transport knows it (``Link.party``, from the pinned
@@ -85,17 +86,15 @@ class Answerer:
         self,
         name: str,
         codec: Codec,
-        open_service: OpenService,
+        trainers: Mapping[str, OpenService],
         *,
-        trainer: str,
         software_version: str,
         asker: str | None = None,
     ) -> None:
         self.name = check_name(name)
         self.codec = codec
         self.asker = asker or _ANONYMOUS
-        self._open_service = open_service
-        self._trainer = trainer
+        self._trainers = dict(trainers)
         self._software_version = software_version
         self._service: Service | None = None
         self._state = NEW
@@ -187,13 +186,15 @@ class Answerer:
                 f"{printable(hello.software_version)!r}); this party speaks {PROTOCOL_VERSION} "
                 f"(software {self._software_version!r}). Install the same version on both sides",
             )
-        if hello.trainer != self._trainer:
+        open_service = self._trainers.get(hello.trainer)
+        if open_service is None:
+            served = ", ".join(map(repr, self._trainers))
             raise Refusal(
                 SessionCode.TRAINER_MISMATCH,
-                f"trainer {hello.trainer!r} was asked for; this party serves {self._trainer!r}",
+                f"trainer {hello.trainer!r} was asked for; this party serves {served}",
                 ends_session=True,
             )
-        self._service = self._open_service(hello)
+        self._service = open_service(hello)
         self._move(START)
         return Welcome(
             protocol_version=PROTOCOL_VERSION,

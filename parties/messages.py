@@ -33,7 +33,7 @@ import numpy as np
 
 from parties.errors import DETAIL_LENGTH, PartyNameError
 
-PROTOCOL_VERSION = 1
+PROTOCOL_VERSION = 2
 
 ARRAY_DTYPES = (
     "bool",
@@ -149,6 +149,8 @@ class SessionCode(StrEnum):
     MALFORMED_FRAME = "malformed_frame"
     FRAME_TOO_LARGE = "frame_too_large"
     ROWS_DIFFER = "rows_differ"
+    ROWS_REFUSED = "rows_refused"
+    UNKNOWN_ALIGNMENT = "unknown_alignment"
     BUSY = "busy"
     INTERNAL_ERROR = "internal_error"
 
@@ -221,6 +223,22 @@ class MatchRows(Request[Ack], frozen=True, kw_only=True):
     digest: Bytes32
 
 
+class UseAlignment(Request[Ack], frozen=True, kw_only=True):
+    """From here on rows are positions in an order that was agreed before; instead of `MatchRows`.
+
+    Reveals: which earlier agreement on an order of rows is meant, and how many rows that order has.
+
+    Attributes
+    ----------
+    alignment : bytes
+        32: the name of the agreement, a hash of what was said to reach it.
+    n_rows : int
+    """
+
+    alignment: Bytes32
+    n_rows: Count
+
+
 class Goodbye(Request[Ack], frozen=True, kw_only=True):
     """The asking party has finished.
 
@@ -245,7 +263,15 @@ class Failure(Reply, frozen=True, kw_only=True):
     ends_session: bool = False
 
 
-SESSION_MESSAGES: tuple[type[Message], ...] = (Hello, Welcome, MatchRows, Ack, Goodbye, Failure)
+SESSION_MESSAGES: tuple[type[Message], ...] = (
+    Hello,
+    Welcome,
+    MatchRows,
+    UseAlignment,
+    Ack,
+    Goodbye,
+    Failure,
+)
 
 
 def check_name(name: str) -> str:

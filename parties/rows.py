@@ -1,7 +1,7 @@
-"""Both sides hold the same rows in the same order: a digest under a fresh session key.
+"""Both sides count in the same rows: a digest under a fresh session key, or an earlier agreement.
 
-This is no private matching. It tells equal lists from different ones and nothing more; a side that
-knows all ids of the other but one can test guesses for that one.
+The digest is no private matching. It tells equal lists from different ones and nothing more; a
+side that knows all ids of the other but one can test guesses for that one.
 """
 
 import hashlib
@@ -9,7 +9,7 @@ import hmac
 import secrets
 from collections.abc import Sequence
 
-from parties.messages import MatchRows, Refusal, SessionCode
+from parties.messages import MatchRows, Refusal, SessionCode, UseAlignment
 
 
 def match_rows(ids: Sequence[str]) -> MatchRows:
@@ -36,14 +36,41 @@ def check_rows(request: MatchRows, ids: Sequence[str]) -> None:
     if request.n_rows != len(ids):
         raise Refusal(
             SessionCode.ROWS_DIFFER,
-            f"the label party brings {request.n_rows} rows, this party {len(ids)}. "
-            "Both sides must bring the same ids in the same order",
+            f"the label party brings {request.n_rows} rows, this party {len(ids)}: the tables must "
+            "be aligned first",
         )
     if not hmac.compare_digest(request.digest, digest_rows(request.digest_key, ids)):
         raise Refusal(
             SessionCode.ROWS_DIFFER,
-            f"both sides bring {len(ids)} rows, but not the same ids in the same order. "
-            "Sort both tables by id and compare how ids are written",
+            f"both sides bring {len(ids)} rows, but not the same ids in the same order: the tables "
+            "must be aligned first",
+        )
+
+
+def check_alignment(request: UseAlignment, n_rows: int | None) -> None:
+    """Compare a peer's request with the agreement that we hold.
+
+    Parameters
+    ----------
+    request : UseAlignment
+    n_rows : int or None
+        Rows of our agreement of that name; None where we hold none.
+
+    Raises
+    ------
+    Refusal
+        With code ``unknown_alignment``, or ``rows_differ`` if ours has another number of rows.
+    """
+    if n_rows is None:
+        raise Refusal(
+            SessionCode.UNKNOWN_ALIGNMENT,
+            f"this party holds no alignment {request.alignment.hex()[:8]}; align again",
+        )
+    if request.n_rows != n_rows:
+        raise Refusal(
+            SessionCode.ROWS_DIFFER,
+            f"alignment {request.alignment.hex()[:8]} has {n_rows} rows here, {request.n_rows} at "
+            "the label party; align again",
         )
 
 

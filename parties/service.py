@@ -20,7 +20,7 @@ class Service(ABC):
     ----------
     transitions : Transitions
         The whole conversation, as a table. The start state is ``"open"``. `Hello` and `Goodbye`
-        belong to the session and do not stand in it; `MatchRows` does.
+        belong to the session and do not stand in it; `MatchRows` and `UseAlignment` do.
     """
 
     transitions: ClassVar[Transitions]

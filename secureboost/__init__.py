@@ -12,9 +12,11 @@ from secureboost._version import __version__
 
 if TYPE_CHECKING:
     from parties.certificates import TLS
+    from secureboost.aligned_tables import align_tables, load_alignments
     from secureboost.api import SecureBoostClassifier, SecureBoostRegressor
     from secureboost.callbacks import TrainingCallback
-    from secureboost.data import out_of_time
+    from secureboost.dates import out_of_time
+    from secureboost.errors import UnmatchedRowsWarning
     from secureboost.eval_metrics import EvalMetric
     from secureboost.gbdt.joined import joined_trees
     from secureboost.gbdt.policy import Policy
@@ -41,9 +43,12 @@ _HOME = {
     "SplitNNClassifier": "secureboost.splitnn.estimator",
     "SplitNNRegressor": "secureboost.splitnn.estimator",
     "TrainingCallback": "secureboost.callbacks",
+    "UnmatchedRowsWarning": "secureboost.errors",
+    "align_tables": "secureboost.aligned_tables",
     "cv": "secureboost.validation",
     "joined_trees": "secureboost.gbdt.joined",
-    "out_of_time": "secureboost.data",
+    "load_alignments": "secureboost.aligned_tables",
+    "out_of_time": "secureboost.dates",
     "pool_tables": "secureboost.partners",
     "tune": "secureboost.validation",
 }
@@ -60,9 +65,12 @@ __all__ = [
     "SecureBoostClassifier",
     "SecureBoostRegressor",
     "TrainingCallback",
+    "UnmatchedRowsWarning",
     "__version__",
+    "align_tables",
     "cv",
     "joined_trees",
+    "load_alignments",
     "out_of_time",
     "pool_tables",
     "tune",

@@ -11,6 +11,7 @@ from secureboost.estimator import SecureBoostModel
 from secureboost.gbdt.model import LabelHalf
 from secureboost.inputs import class_labels, class_weights, known_class_labels, target_values
 from secureboost.objectives import Objective
+from secureboost.partners import Unmatched
 from secureboost.party import Party
 
 Rounds = tuple[int, int] | None
@@ -135,6 +136,8 @@ class SecureBoostClassifier(ClassifierMixin, SecureBoostModel):  # type: ignore[
         The feature parties that `fit` was given.
     column_owner_ : dict
         As given to `fit`.
+    n_rows_trained_ : int
+        Rows that were trained on: those given to `fit` that all parties have.
     evals_result_ : dict
         ``{"validation_0": {"logloss": [...]}, ...}``: each metric after each round.
     best_iteration_, best_score_ : int, float
@@ -160,9 +163,12 @@ class SecureBoostClassifier(ClassifierMixin, SecureBoostModel):  # type: ignore[
         *,
         parties: Sequence[Party] | None = None,
         iteration_range: Rounds = None,
+        unmatched: Unmatched = "error",
     ) -> NDArray[np.float64]:
         """Log-odds of the positive class, or a score for each class; see `raw_scores`."""
-        return self.raw_scores(X, parties=parties, iteration_range=iteration_range)
+        return self.raw_scores(
+            X, parties=parties, iteration_range=iteration_range, unmatched=unmatched
+        )
 
     def predict_proba(
         self,
@@ -170,12 +176,13 @@ class SecureBoostClassifier(ClassifierMixin, SecureBoostModel):  # type: ignore[
         *,
         parties: Sequence[Party] | None = None,
         iteration_range: Rounds = None,
+        unmatched: Unmatched = "error",
     ) -> NDArray[np.float64]:
         """Probabilities of the classes, shape (n_rows, n_classes), in the order of `classes_`.
 
         Parameters
         ----------
-        X, parties, iteration_range
+        X, parties, iteration_range, unmatched
             See `raw_scores`.
 
         Raises
@@ -183,7 +190,9 @@ class SecureBoostClassifier(ClassifierMixin, SecureBoostModel):  # type: ignore[
         ValueError
             If the objective is a function: its scores are not probabilities.
         """
-        raw = self.raw_scores(X, parties=parties, iteration_range=iteration_range)
+        raw = self.raw_scores(
+            X, parties=parties, iteration_range=iteration_range, unmatched=unmatched
+        )
         if self._objective is None or self._objective.predicts != "probability":
             raise ValueError(
                 f"objective={self.label_half_.objective!r} gives raw scores, not probabilities; "
@@ -200,9 +209,12 @@ class SecureBoostClassifier(ClassifierMixin, SecureBoostModel):  # type: ignore[
         *,
         parties: Sequence[Party] | None = None,
         iteration_range: Rounds = None,
+        unmatched: Unmatched = "error",
     ) -> NDArray[Any]:
         """The likeliest class of each row, shape (n_rows,); see `raw_scores`."""
-        raw = self.raw_scores(X, parties=parties, iteration_range=iteration_range)
+        raw = self.raw_scores(
+            X, parties=parties, iteration_range=iteration_range, unmatched=unmatched
+        )
         codes = raw > 0 if raw.ndim == 1 else raw.argmax(axis=1)
         return np.asarray(self.classes_[codes.astype(np.intp)])
 
@@ -258,9 +270,12 @@ class SecureBoostRegressor(RegressorMixin, SecureBoostModel):  # type: ignore[mi
         *,
         parties: Sequence[Party] | None = None,
         iteration_range: Rounds = None,
+        unmatched: Unmatched = "error",
     ) -> NDArray[np.float64]:
         """Predicted numbers, shape (n_rows,); see `raw_scores`."""
-        raw = self.raw_scores(X, parties=parties, iteration_range=iteration_range)
+        raw = self.raw_scores(
+            X, parties=parties, iteration_range=iteration_range, unmatched=unmatched
+        )
         return raw if self._objective is None else self._objective.predict(raw)
 
     def _targets(

@@ -6,7 +6,6 @@ of that file, wherever the command is started.
 """
 
 import datetime
-import re
 import tomllib
 from collections.abc import Sequence
 from importlib import resources
@@ -15,19 +14,22 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from msgspec import Meta, Struct
 
+from secureboost.config_align import FeatureAlign, Id, LabelAlign, check_keys
+from secureboost.config_types import (
+    Count,
+    Name,
+    Seconds,
+    Seed,
+    Share,
+    check_one_way,
+    check_party_name,
+)
 from secureboost.errors import ConfigError
 from secureboost.settings import apply_overrides, decode_settings
 
 _T = TypeVar("_T", bound=Struct)
-_PARTY_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}")
-_ADDRESS = re.compile(r"(?P<host>[^\s:/\[\]]+|\[[0-9A-Fa-f:.]+\]):(?P<port>[0-9]{1,5})")
 
-Name = Annotated[str, Meta(min_length=1)]
-Count = Annotated[int, Meta(ge=1)]
-Seconds = Annotated[float, Meta(gt=0, le=86_400)]
-Share = Annotated[float, Meta(ge=0, lt=1)]
-Seed = Annotated[int, Meta(ge=0, lt=2**32)]
-
+LABEL_PARTY, FEATURE_PARTY = "label party", "feature party"
 DEFAULT_TEST_SIZE = 0.2
 """Of `simulate`; `train` holds out what its file says."""
 
@@ -39,8 +41,8 @@ class LabelData(Struct, frozen=True, forbid_unknown_fields=True):
     ----------
     file : Path
         CSV or Parquet.
-    id : str
-        Column with the row ids.
+    id : str or list of str
+        Column with the row ids, or columns that are one together.
     target : str
         Column with the label.
     positive : str, int, float or bool, optional
@@ -54,7 +56,7 @@ class LabelData(Struct, frozen=True, forbid_unknown_fields=True):
     """
 
     file: Path
-    id: Name
+    id: Id
     target: Name
     positive: bool | int | float | str | None = None
     categorical: list[Name] = []
@@ -73,8 +75,8 @@ class FeatureData(Struct, frozen=True, forbid_unknown_fields=True):
     ----------
     file : Path
         CSV or Parquet.
-    id : str
-        Column with the row ids.
+    id : str or list of str
+        Column with the row ids, or columns that are one together.
     categorical : list of str
         Columns to take as categories; text is without being named.
     monotone : dict of str to int
@@ -83,7 +85,7 @@ class FeatureData(Struct, frozen=True, forbid_unknown_fields=True):
     """
 
     file: Path
-    id: Name
+    id: Id
     categorical: list[Name] = []
     monotone: dict[str, int] = {}
 
@@ -122,7 +124,7 @@ class Partner(Struct, frozen=True, forbid_unknown_fields=True):
     timeout: Seconds = 600.0
 
     def __post_init__(self) -> None:
-        _check_one_way("address", self.address, "listen", self.listen)
+        check_one_way("address", self.address, "listen", self.listen)
 
 
 class PinnedCertificate(Struct, frozen=True, forbid_unknown_fields=True):
@@ -176,6 +178,8 @@ class TrainConfig(Struct, frozen=True, forbid_unknown_fields=True):
         trains on all.
     seed : int
         Of the hold-out.
+    align : LabelAlign
+        How rows find those of the feature parties.
     key : Path, optional
         Paillier key file of `secureboost keygen`; by default each run makes a key of its own.
     trainer : str
@@ -190,11 +194,13 @@ class TrainConfig(Struct, frozen=True, forbid_unknown_fields=True):
     out: Path
     test_size: Share = 0.0
     seed: Seed = 0
+    align: LabelAlign = LabelAlign()
     key: Path | None = None
     trainer: Name = "secureboost"
     model: dict[str, Any] = {}
 
     def __post_init__(self) -> None:
+        check_keys(self.data.id, self.align)
         if not self.party:
             raise ConfigError("name at least one feature party: [party.<name>]", "party")
         for name in self.party:
@@ -264,6 +270,8 @@ class ServeConfig(Struct, frozen=True, forbid_unknown_fields=True):
     trainer : str
         Name in the registry of trainers.
     policy : PolicyLimits
+    align : FeatureAlign
+        How rows find those of the label party, and limits.
     """
 
     data: FeatureData
@@ -274,9 +282,11 @@ class ServeConfig(Struct, frozen=True, forbid_unknown_fields=True):
     dial: str | None = None
     trainer: Name = "secureboost"
     policy: PolicyLimits = PolicyLimits()
+    align: FeatureAlign = FeatureAlign()
 
     def __post_init__(self) -> None:
-        _check_one_way("dial", self.dial, "listen", self.listen)
+        check_keys(self.data.id, self.align)
+        check_one_way("dial", self.dial, "listen", self.listen)
 
 
 def load_train_config(path: str | Path, overrides: Sequence[str] = ()) -> TrainConfig:
@@ -300,6 +310,30 @@ def load_train_config(path: str | Path, overrides: Sequence[str] = ()) -> TrainC
 def load_serve_config(path: str | Path, overrides: Sequence[str] = ()) -> ServeConfig:
     """Read a feature party's configuration; see `load_train_config`."""
     return _load(path, overrides, ServeConfig)
+
+
+def side_of(path: str | Path, overrides: Sequence[str] = ()) -> str:
+    """Tell whose configuration a file is, by what only one side has.
+
+    Returns
+    -------
+    str
+        `LABEL_PARTY` or `FEATURE_PARTY`.
+
+    Raises
+    ------
+    ConfigError
+        If it cannot be read, or is neither.
+    """
+    settings = apply_overrides(read_toml(path), overrides)
+    if "label_party" in settings:
+        return FEATURE_PARTY
+    if "party" in settings:
+        return LABEL_PARTY
+    raise ConfigError(
+        f"{path} is neither a label party's configuration, with [party.<name>], nor a feature "
+        "party's, with [label_party]"
+    )
 
 
 def read_toml(path: str | Path) -> dict[str, Any]:
@@ -345,36 +379,6 @@ def write_example(kind: Literal["train", "serve"], path: str | Path) -> None:
         raise ConfigError(f"{path}: the file exists; name another or move it away") from error
     except OSError as error:
         raise ConfigError(f"{path}: cannot be written: {error.strerror}") from error
-
-
-def check_party_name(name: str, path: str = "party") -> None:
-    """Refuse a party name that could not name its files, or is taken by the label party's.
-
-    Raises
-    ------
-    ConfigError
-    """
-    if not _PARTY_NAME.fullmatch(name) or name.lower() == "label":
-        raise ConfigError(
-            f"{name!r} cannot name a feature party. Use a letter, then up to 63 letters, digits, "
-            "'-' or '_'; 'label' is taken by the label party.",
-            path,
-        )
-
-
-def _check_one_way(dial: str, dialled: str | None, listen: str, waited: str | None) -> None:
-    """Check that exactly one of two addresses is given and reads host:port."""
-    if (dialled is None) == (waited is None):
-        raise ConfigError(f"give exactly one of {dial!r} (we dial) and {listen!r} (we wait)", dial)
-    address, key = (dialled, dial) if dialled is not None else (waited, listen)
-    match = _ADDRESS.fullmatch(address or "")
-    lowest = 0 if key == listen else 1  # port 0 lets the system choose one to listen on
-    if not match or not lowest <= int(match["port"]) <= 65_535:
-        raise ConfigError(
-            f"{address!r} is not host:port with a port of {lowest} to 65535, as in "
-            "'bureau.example:7443'",
-            key,
-        )
 
 
 def _load(path: str | Path, overrides: Sequence[str], kind: type[_T]) -> _T:

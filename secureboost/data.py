@@ -4,8 +4,6 @@ Messages count and name positions (data rows start at 1, the header does not cou
 repeat a value, an id or a label: error texts end up in logs.
 """
 
-import datetime
-import math
 from typing import Any
 
 import numpy as np
@@ -54,6 +52,23 @@ def check_ids(index: pd.Index, party: str) -> None:
             f"{name}: the index has {index.nlevels} levels; row ids must be one value per row. "
             "Join the levels into one text."
         )
+    check_present(index, party)
+    if not index.is_unique:
+        repeated = np.asarray(index.duplicated(keep=False), dtype=bool)
+        raise DataError(
+            f"{name}: ids occur more than once in {positions_text(repeated)}. Keep one row per id."
+        )
+
+
+def check_present(index: pd.Index, party: str) -> None:
+    """Check that every row has an id.
+
+    Raises
+    ------
+    DataError
+        If one is missing or blank.
+    """
+    name = table_name(party)
     missing = np.asarray(index.isna(), dtype=bool)
     if missing.any():
         raise DataError(
@@ -67,11 +82,6 @@ def check_ids(index: pd.Index, party: str) -> None:
                 f"{name}: the id is blank in {positions_text(blank)}. Give every row an id or "
                 "drop those rows."
             )
-    if not index.is_unique:
-        repeated = np.asarray(index.duplicated(keep=False), dtype=bool)
-        raise DataError(
-            f"{name}: ids occur more than once in {positions_text(repeated)}. Keep one row per id."
-        )
 
 
 def match_rows(index: pd.Index, other_index: pd.Index, party: str) -> NDArray[np.int64]:
@@ -263,92 +273,3 @@ def stratified_holdout(
             "test_size."
         ) from error
     return np.sort(train), np.sort(test)
-
-
-def out_of_time(
-    dates: ArrayLike,
-    *,
-    test_from: str | datetime.date | None = None,
-    test_size: float | None = None,
-    name: str = "dates",
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Split rows into earlier ones to train on and later ones to test on.
-
-    Parameters
-    ----------
-    dates : array-like of shape (n_rows,)
-        A day for each row: ISO 8601 text (``2023-07-01``, with or without a time of day), dates,
-        or pandas' datetimes. A time without a zone is UTC.
-    test_from : str or date, optional
-        Rows of this day and later ones are held out.
-    test_size : float, optional
-        Instead of `test_from`: the newest rows are held out, at least this share of all, and whole
-        days.
-    name : str
-        What holds the dates, for messages.
-
-    Returns
-    -------
-    train, test : arrays of int64
-        Row positions, ascending.
-
-    Raises
-    ------
-    ConfigError
-        If not exactly one of `test_from` and `test_size` is given, or it is out of its limits.
-    DataError
-        If a date is missing or cannot be read, or no rows are left on one side.
-
-    Examples
-    --------
-    >>> train, test = out_of_time(lender["applied"], test_from="2023-07-01")
-    >>> model.fit(X.iloc[train], y[train], eval_set=[(X.iloc[test], y[test])])
-    """
-    days = _days(dates, name)
-    if (test_from is None) == (test_size is None):
-        raise ConfigError("give exactly one of test_from (a day) and test_size (a share)")
-    if test_size is not None:
-        if not 0 < test_size < 1:
-            raise ConfigError(f"is {test_size}; it must lie above 0 and below 1", "test_size")
-        first = np.sort(days)[::-1][math.ceil(test_size * len(days)) - 1]
-    else:
-        try:
-            first = _days([test_from], "test_from")[0]
-        except DataError:
-            raise ConfigError(
-                f"{test_from!r} is not a day; write it as 2023-07-01", "test_from"
-            ) from None
-    held_out = days >= first
-    if held_out.all() or not held_out.any():
-        kind, side = ("test", "before") if not held_out.any() else ("training", "on or after")
-        day = np.datetime_as_string(first, "D")
-        if test_size is None:
-            problem = f"every row is {side} test_from={day}"
-        else:
-            problem = f"test_size={test_size:g} takes in every day that there is"
-        raise DataError(
-            f"{name}: {problem}, so no {kind} rows are left. Choose a day between the first and "
-            "the last."
-        )
-    return np.flatnonzero(~held_out), np.flatnonzero(held_out)
-
-
-def _days(dates: Any, name: str) -> NDArray[np.datetime64]:
-    """Read dates as days; refuse those that are missing or none."""
-    column = pd.Series(dates).reset_index(drop=True)
-    missing = column.isna().to_numpy(dtype=bool)
-    if missing.any():
-        raise DataError(
-            f"{name}: the date is missing in {positions_text(missing)}. Fill it in or drop those "
-            "rows."
-        )
-    if pd.api.types.is_numeric_dtype(column.dtype):
-        raise DataError(f"{name}: numbers are no dates. Write them as 2023-07-01.")
-    days = pd.to_datetime(column, format="ISO8601", errors="coerce", utc=True)
-    bad = days.isna().to_numpy(dtype=bool)
-    if bad.any():
-        raise DataError(
-            f"{name}: {positions_text(bad)} hold no date that can be read. Write dates as "
-            "2023-07-01."
-        )
-    return np.asarray(days.dt.tz_localize(None).to_numpy().astype("datetime64[D]"))

@@ -5,11 +5,14 @@
     SecureBoostError
     ├── ConfigError (also ValueError)   a setting is unknown, missing or out of its limits
     ├── DataError   (also ValueError)   a table, a column, an id or a label cannot be used
+    │   └── NothingCommonError          no row of a table is also another party's
     ├── ModelError                      a model file is damaged, or does not belong to the others
     │   └── ConsentError                a party has not agreed that the model is taken out
+    ├── AlignmentError                  an alignment is unknown, damaged, or of another table
     └── IntegrityError                  a party's numbers contradict what must hold
 
     Terminated (a KeyboardInterrupt)    the process was told to end by SIGTERM
+    UnmatchedRowsWarning (a UserWarning)    rows that not all parties have are left out
 
 What peers and keys do wrong is in `parties.errors` and `crypto.errors`.
 
@@ -79,12 +82,20 @@ class DataError(SecureBoostError, ValueError):
     """A table cannot be used; the text names the table, column and row positions, never a value."""
 
 
+class NothingCommonError(DataError):
+    """No row of the label party's table is also another party's."""
+
+
 class ModelError(SecureBoostError):
     """A model file is damaged or does not belong to the others."""
 
 
 class ConsentError(ModelError):
     """A feature party has not agreed that its half of the model is taken out."""
+
+
+class AlignmentError(SecureBoostError):
+    """An alignment of rows is unknown or damaged, or belongs to another table."""
 
 
 class IntegrityError(SecureBoostError):
@@ -104,6 +115,10 @@ class IntegrityError(SecureBoostError):
 
     def __str__(self) -> str:
         return f"party {self.party!r}: {self.message}"
+
+
+class UnmatchedRowsWarning(UserWarning):
+    """Rows are left out, since not all parties have them; the text counts them."""
 
 
 class Terminated(KeyboardInterrupt):

@@ -19,8 +19,10 @@ from crypto.scheme import PrivateKey
 from crypto.schemes import get_scheme
 from parties.session import Session
 from parties.traffic import Traffic
+from secureboost.aligned_rows import Agreements
+from secureboost.common_rows import Given, keep_common
 from secureboost.data import check_columns, check_ids, match_rows
-from secureboost.errors import ModelError, did_you_mean
+from secureboost.errors import ConfigError, ModelError, did_you_mean
 from secureboost.eval_metrics import EvalMetric, get_metric
 from secureboost.export.consent import Release
 from secureboost.export.taking_out import XGBoostExport, to_xgboost
@@ -33,10 +35,18 @@ from secureboost.gbdt.joined import check_party_half
 from secureboost.gbdt.label import Task, TrainingTable, booster_params, train
 from secureboost.gbdt.model import LabelHalf, PartyHalf, load_half, save_half
 from secureboost.gbdt.monitor import EvalSet, History, Monitor
+from secureboost.gbdt.params import BoosterParams
 from secureboost.gbdt.warm_start import Base
 from secureboost.inputs import Rows, check_eval_lengths, eval_pairs, row_weights, stack_rows
 from secureboost.objectives import OBJECTIVES, Objective, make_objective
-from secureboost.partners import check_column_owner, check_parties, make_partners
+from secureboost.padding import place_rows
+from secureboost.partners import (
+    Unmatched,
+    agree_on_rows,
+    check_column_owner,
+    check_parties,
+    make_partners,
+)
 from secureboost.party import FeatureParty, Party
 from secureboost.trainers import get_trainer
 
@@ -49,7 +59,7 @@ _CUSTOM = "custom"
 
 @dataclass(frozen=True, repr=False)
 class Federation:
-    """What several fits may share: a session, a key, and who is told of each round.
+    """What several fits may share: a session, a key, agreements, and who is told of each round.
 
     Attributes
     ----------
@@ -61,12 +71,45 @@ class Federation:
         Whether parties keep their halves.
     on_round : callable, optional
         See `monitor.Callback`.
+    agreements : Agreements, optional
+        What the session's parties count rows in; by default each fit sees to it.
     """
 
     make_key: Callable[[], PrivateKey] | None = None
     session: Session | None = None
     keep: bool = True
     on_round: Callable[[int, History], bool | None] | None = None
+    agreements: Agreements | None = None
+
+
+@dataclass(frozen=True, repr=False)
+class _Prepared:
+    """What training takes, checked.
+
+    Attributes
+    ----------
+    owners : dict of str to list of str
+        Columns of each party in pooled training.
+    own_names : tuple of str
+        The table's columns.
+    """
+
+    params: BoosterParams
+    matrix: FeatureMatrix
+    labels: NDArray[np.float64]
+    weight: NDArray[np.float64]
+    objective: Objective
+    rows: Rows
+    eval_sets: list[EvalSet]
+    metrics: list[EvalMetric]
+    owners: dict[str, list[str]]
+    own_names: tuple[str, ...]
+
+    @property
+    def owner_of_columns(self) -> tuple[str, ...]:
+        """For each of the table's columns who would own it; empty for the label party."""
+        owner_of = {column: party for party, columns in self.owners.items() for column in columns}
+        return tuple(owner_of.get(name, "") for name in self.own_names)
 
 
 class SecureBoostModel(BaseEstimator):  # type: ignore[misc]
@@ -210,8 +253,12 @@ class SecureBoostModel(BaseEstimator):  # type: ignore[misc]
         y : array-like of shape (n_rows,)
             Classes, or the numbers of a regression. Of two classes the larger one is positive.
         parties : sequence of Party, optional
-            Feature parties; their order numbers the columns.
+            Feature parties; their order numbers the columns. Parties whose ids are not known here
+            are aligned first, all together, unless `align_tables` has done so; then rows that not
+            all of them have are left out, with an `UnmatchedRowsWarning`.
         sample_weight : array-like of shape (n_rows,), optional
+            A row of weight 0 counts for nothing in own columns, and for bins and numbers of rows in
+            those of parties, who cannot know.
         eval_set : sequence of (X, y), optional
             Rows of all parties whose metrics are watched; see `evals_result_`.
         sample_weight_eval_set : sequence of array-like, optional
@@ -232,7 +279,8 @@ class SecureBoostModel(BaseEstimator):  # type: ignore[misc]
         Raises
         ------
         ValueError
-            If a parameter is out of its limits, or a table cannot be used (`DataError`).
+            If a parameter is out of its limits, a table cannot be used, or no row is common to all
+            parties (`DataError`).
         parties.errors.PartyError
             If a party refuses or fails.
         secureboost.errors.IntegrityError
@@ -269,34 +317,33 @@ class SecureBoostModel(BaseEstimator):  # type: ignore[misc]
         init_model: "SecureBoostModel | None" = None,
         recovery: Recovery | None = None,
     ) -> Self:
-        """`fit`, perhaps with a key and a session that exist already."""
+        """`fit`, perhaps with a key, a session and agreements that exist already."""
         parties = check_parties(parties, X)
         parameters = self._plain_parameters()
-        params = booster_params({**parameters, "max_delta_step": self.max_delta_step or 0.0})
-        self._check_importance_type()
-        matrix = self._matrix(X, reset=True)
-        weight = row_weights(sample_weight, X)
-        check_consistent_length(X, y)
-        labels, weight, objective = self._targets(y, weight)
-        objective.check_labels(labels)
-        if self.max_delta_step is None:
-            params = replace(params, max_delta_step=objective.default_max_delta_step)
-        own_names = self._own_names()
-        owners = check_column_owner(column_owner, own_names, parties)
-        party_names = [party.name for party in parties] or list(owners)
-        check_names(self.monotone_constraints, self.interaction_constraints, own_names, party_names)
-        eval_set = eval_pairs(eval_set)
-        rows, eval_sets = self._eval_sets(
-            matrix, objective, X, eval_set, sample_weight_eval_set, parties
-        )
+        given = Given(X, y, sample_weight, eval_pairs(eval_set), sample_weight_eval_set)
+        prepared = self._prepare(given, parties, column_owner)
         callbacks = self._callbacks()
-        metrics = self._metrics(objective)
-        for metric in metrics:
-            for rows_of_set in eval_sets:
-                metric.check_rows(rows_of_set.y, rows_of_set.weight)
+        self._check_base(init_model)
+        agreements = federation.agreements
+        if agreements is None:
+            agreements = agree_on_rows(parties, given.index)
+        common = keep_common(given, agreements)
+        if common is not given:
+            prepared = self._prepare(common, parties, column_owner)
+        rows, matrix, objective = prepared.rows, prepared.matrix, prepared.objective
+        labels, weight, eval_sets = prepared.labels, prepared.weight, prepared.eval_sets
+        values, raw = rows.values, self._base_scores(init_model, common, rows, parties)
+        places = place_rows(agreements, rows.index, len(labels))
+        if places is not None:
+            self._check_hides_padding()
+            values = places.columns(values)
+            labels, weight = places.training(labels, labels[0]), places.training(weight, 0.0)
+            at = places.of_rows
+            eval_sets = [replace(of_set, rows=at[of_set.rows]) for of_set in eval_sets]
+            raw = None if raw is None else places.scores(raw)
         monitor = Monitor(
             eval_sets,
-            metrics,
+            prepared.metrics,
             objective.predict,
             self._patience(eval_sets),
             [
@@ -308,27 +355,28 @@ class SecureBoostModel(BaseEstimator):  # type: ignore[misc]
             for callback in callbacks:
                 at_the_end.callback(getattr(callback, "close", _nothing))
                 callback.before_training(self)
-            owner_of = {column: party for party, columns in owners.items() for column in columns}
             trained = train(
                 TrainingTable(
-                    rows.values,
+                    values,
                     matrix.categories,
                     labels,
                     weight,
-                    own_names,
+                    self._own_names(),
                     hasattr(self, "feature_names_in_"),
-                    tuple(owner_of.get(name, "") for name in own_names),
+                    prepared.owner_of_columns,
                 ),
-                make_partners(parties, rows.index, TRAINER),
+                make_partners(parties, rows.index, TRAINER, agreements, places=places),
                 Task(
-                    params,
+                    prepared.params,
                     objective,
                     self.monotone_constraints,
                     self.interaction_constraints,
                     monitor,
                     self._classes(),
                     parameters,
-                    self._base(init_model, X, eval_set, rows, parties),
+                    None
+                    if init_model is None or raw is None
+                    else Base(init_model.label_half_, raw),
                 ),
                 make_key=federation.make_key or self._generate_key,
                 recovery=recovery,
@@ -342,7 +390,8 @@ class SecureBoostModel(BaseEstimator):  # type: ignore[misc]
             self.times_: dict[str, PartyTime] = trained.times
             self.partner_bins_: dict[str, tuple[int, ...]] = trained.partner_bins
             self.parties_ = list(parties)
-            self.column_owner_ = owners
+            self.column_owner_ = prepared.owners
+            self.n_rows_trained_: int = len(prepared.labels)
             self._halves: dict[str, PartyHalf] = {}
             self.evals_result_: History = monitor.history
             for name in ("best_iteration_", "best_score_"):  # of an earlier fit
@@ -355,12 +404,51 @@ class SecureBoostModel(BaseEstimator):  # type: ignore[misc]
                 callback.after_training(self)
         return self
 
+    def _prepare(
+        self,
+        given: Given,
+        parties: Sequence[Party],
+        column_owner: Mapping[str, Sequence[str]] | None,
+    ) -> "_Prepared":
+        """Check what training takes, before anybody is asked."""
+        parameters = self._plain_parameters()
+        params = booster_params({**parameters, "max_delta_step": self.max_delta_step or 0.0})
+        self._check_importance_type()
+        matrix = self._matrix(given.X, reset=True)
+        weight = row_weights(given.weight, given.X)
+        check_consistent_length(given.X, given.y)
+        labels, weight, objective = self._targets(given.y, weight)
+        objective.check_labels(labels)
+        if self.max_delta_step is None:
+            params = replace(params, max_delta_step=objective.default_max_delta_step)
+        own_names = self._own_names()
+        owners = check_column_owner(column_owner, own_names, parties)
+        party_names = [party.name for party in parties] or list(owners)
+        check_names(self.monotone_constraints, self.interaction_constraints, own_names, party_names)
+        rows, eval_sets = self._eval_sets(matrix, objective, given, parties)
+        metrics = self._metrics(objective)
+        for metric in metrics:
+            for rows_of_set in eval_sets:
+                metric.check_rows(rows_of_set.y, rows_of_set.weight)
+        return _Prepared(
+            params, matrix, labels, weight, objective, rows, eval_sets, metrics, owners, own_names
+        )
+
+    def _check_hides_padding(self) -> None:
+        """GOSS without hiding draws rows by their gradients, which those of padding do not have."""
+        if self.sampling_method == "goss" and not self.goss_hide_rows:
+            raise ConfigError(
+                "sampling_method='goss' shows which rows never have large gradients, so which are "
+                "padding; set goss_hide_rows=True, or draw with subsample"
+            )
+
     def raw_scores(
         self,
         X: Any,
         *,
         parties: Sequence[Party] | None = None,
         iteration_range: tuple[int, int] | None = None,
+        unmatched: Unmatched = "error",
     ) -> NDArray[np.float64]:
         """Raw scores of rows, before the link function.
 
@@ -369,21 +457,37 @@ class SecureBoostModel(BaseEstimator):  # type: ignore[misc]
         X : DataFrame or array of shape (n_rows, n_features)
             As in `fit`; for a federated model a DataFrame indexed by row id.
         parties : sequence of Party, optional
-            Where the partners are now; by default those of `fit`.
+            Where the partners are now; by default those of `fit`. Rows that were not aligned with
+            them are aligned first, where ids are not known here.
         iteration_range : tuple of int, optional
             ``(0, k)``: only the first k rounds.
+        unmatched : {"error", "missing"}
+            What happens to rows that a party does not have: they are refused, or scored as rows of
+            which all columns of that party are missing. It is not asked about them. Parties are
+            aligned one by one for "missing", and together otherwise.
 
         Returns
         -------
         array of shape (n_rows,) or (n_rows, n_classes), float64
+
+        Raises
+        ------
+        DataError
+            If the rows cannot be used, or a party lacks some of them.
+        parties.errors.PartyError
+            If a party refuses or fails.
         """
         check_is_fitted(self, "label_half_")
-        matrix = self._matrix(X, reset=False)
+        if unmatched not in ("error", "missing"):
+            raise ValueError(f"unmatched={unmatched!r} is not one of 'error', 'missing'")
+        values = self._matrix(X, reset=False).values
         given = self._parties_for(parties, X)
+        index = X.index if given else None
+        agreements = agree_on_rows(given, index, apart=unmatched == "missing")
         return scoring.raw_scores(
             self.label_half_,
-            matrix.values,
-            make_partners(given, X.index if given else None, TRAINER),
+            values,
+            make_partners(given, index, TRAINER, agreements, unmatched=unmatched),
             rounds=self._rounds(iteration_range),
             n_jobs=self._threads(),
         )
@@ -621,26 +725,27 @@ class SecureBoostModel(BaseEstimator):  # type: ignore[misc]
         self,
         matrix: FeatureMatrix,
         objective: Objective,
-        X: Any,
-        eval_set: Sequence[tuple[Any, ArrayLike]],
-        weights: Sequence[ArrayLike | None] | None,
+        given: Given,
         parties: Sequence[Party],
     ) -> tuple[Rows, list[EvalSet]]:
         """Put the sets' rows behind the training rows."""
-        if weights is not None and len(weights) != len(eval_set):
+        weights = given.eval_weights
+        if weights is not None and len(weights) != len(given.eval_set):
             raise ValueError(
-                f"sample_weight_eval_set has {len(weights)} entries for {len(eval_set)} sets"
+                f"sample_weight_eval_set has {len(weights)} entries for {len(given.eval_set)} sets"
             )
         values: list[NDArray[np.float32] | None] = []
         indices, labels, row_weight = [], [], []
-        for number, (frame, y) in enumerate(eval_set):
+        for number, (frame, y) in enumerate(given.eval_set):
             name = f"eval_set[{number}]"
             check_parties(parties, frame)
             check_eval_lengths(name, frame, y)
-            for party in parties:
+            if parties:
                 check_ids(frame.index, name)
-                match_rows(frame.index, party.index, f"{name}, {party.name}")
-            again = frame is X  # the training rows themselves: they are there already
+            for party in parties:
+                if party.index is not None and party.rows_of(frame.index) is None:
+                    match_rows(frame.index, party.index, f"{name}, {party.name}")
+            again = frame is given.X  # the training rows themselves: they are there already
             values.append(None if again else self._matrix(frame, reset=False, known=matrix).values)
             indices.append(frame.index if isinstance(frame, pd.DataFrame) else None)
             labels.append(self._eval_labels(y, name))
@@ -650,39 +755,42 @@ class SecureBoostModel(BaseEstimator):  # type: ignore[misc]
                 raise ValueError(f"{name}: {error}") from error
             weight = None if weights is None else weights[number]
             row_weight.append(row_weights(weight, frame, f"sample_weight_eval_set[{number}]"))
-        index = X.index if parties else None
+        index = given.X.index if parties else None
         rows = stack_rows(matrix.values, index, values, indices)
         return rows, [
             EvalSet(f"validation_{number}", *parts)
             for number, parts in enumerate(zip(rows.positions, labels, row_weight, strict=True))
         ]
 
-    def _base(
-        self,
-        init_model: "SecureBoostModel | None",
-        X: Any,
-        eval_set: Sequence[tuple[Any, ArrayLike]],
-        rows: Rows,
-        parties: Sequence[Party],
-    ) -> Base | None:
-        """The model to begin with and its scores of all rows."""
+    def _check_base(self, init_model: "SecureBoostModel | None") -> None:
         if init_model is None:
-            return None
+            return
         if not isinstance(init_model, type(self)):
             raise TypeError(
                 f"init_model is a {type(init_model).__name__}; it takes a fitted "
                 f"{type(self).__name__}"
             )
         check_is_fitted(init_model, "label_half_")
+
+    def _base_scores(
+        self,
+        init_model: "SecureBoostModel | None",
+        given: Given,
+        rows: Rows,
+        parties: Sequence[Party],
+    ) -> NDArray[np.float64] | None:
+        """Scores of all rows by the model to begin with; None without one."""
+        if init_model is None:
+            return None
         if init_model._classes() != self._classes():
             raise ModelError("init_model: it was trained on other classes than this run.")
-        scores = init_model.raw_scores(X, parties=parties)
+        scores = init_model.raw_scores(given.X, parties=parties)
         raw = np.zeros((len(rows.values), *scores.shape[1:]))
         raw[: len(scores)] = scores
-        for (frame, _), positions in zip(eval_set, rows.positions, strict=True):
-            if frame is not X:
+        for (frame, _), positions in zip(given.eval_set, rows.positions, strict=True):
+            if frame is not given.X:
                 raw[positions] = init_model.raw_scores(frame, parties=parties)
-        return Base(init_model.label_half_, raw)
+        return raw
 
     def _rounds(self, iteration_range: tuple[int, int] | None) -> int | None:
         if iteration_range is None:

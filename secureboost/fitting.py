@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
+from secureboost.common_rows import Given
 from secureboost.data import check_ids, match_rows
 from secureboost.eval_metrics import EvalMetric, get_metric
 from secureboost.inputs import Rows, check_eval_lengths, row_weights, stack_rows
@@ -91,9 +92,7 @@ def after_iteration(callback: Any, model: Any) -> Callback:
 
 def stack_eval_sets(
     values: NDArray[np.float32],
-    X: Any,
-    eval_set: Sequence[tuple[Any, ArrayLike]],
-    weights: Sequence[ArrayLike | None] | None,
+    given: Given,
     parties: Sequence[Party],
     objective: Objective,
     *,
@@ -105,11 +104,7 @@ def stack_eval_sets(
     Parameters
     ----------
     values : array of shape (n_training, n_features), float32
-    X : DataFrame or array
-        The training table.
-    eval_set : sequence of (X, y)
-    weights : sequence of array-like, optional
-        Of each set.
+    given : Given
     parties : sequence of Party
     objective : Objective
         Its labels are checked.
@@ -123,21 +118,24 @@ def stack_eval_sets(
     ValueError
         If a table, a label or a weight cannot be used.
     """
-    if weights is not None and len(weights) != len(eval_set):
+    weights = given.eval_weights
+    if weights is not None and len(weights) != len(given.eval_set):
         raise ValueError(
-            f"sample_weight_eval_set has {len(weights)} entries for {len(eval_set)} sets"
+            f"sample_weight_eval_set has {len(weights)} entries for {len(given.eval_set)} sets"
         )
     parts: list[NDArray[np.float32] | None] = []
     indices, labels, row_weight = [], [], []
-    for number, (frame, y) in enumerate(eval_set):
+    for number, (frame, y) in enumerate(given.eval_set):
         name = f"eval_set[{number}]"
         check_parties(parties, frame)
         check_eval_lengths(name, frame, y)
-        for party in parties:
+        if parties:
             check_ids(frame.index, name)
-            match_rows(frame.index, party.index, f"{name}, {party.name}")
+        for party in parties:
+            if party.index is not None and party.rows_of(frame.index) is None:
+                match_rows(frame.index, party.index, f"{name}, {party.name}")
         # the training rows themselves are there already
-        parts.append(None if frame is X else read_columns(frame))
+        parts.append(None if frame is given.X else read_columns(frame))
         indices.append(frame.index if isinstance(frame, pd.DataFrame) else None)
         labels.append(read_labels(y, name))
         try:
@@ -146,7 +144,7 @@ def stack_eval_sets(
             raise ValueError(f"{name}: {error}") from error
         weight = None if weights is None else weights[number]
         row_weight.append(row_weights(weight, frame, f"sample_weight_eval_set[{number}]"))
-    rows = stack_rows(values, X.index if parties else None, parts, indices)
+    rows = stack_rows(values, given.X.index if parties else None, parts, indices)
     return rows, [
         EvalSet(f"validation_{number}", *of_set)
         for number, of_set in enumerate(zip(rows.positions, labels, row_weight, strict=True))

@@ -12,6 +12,7 @@ from secureboost.estimator import SecureBoostModel
 from secureboost.gbdt.monitor import History
 from secureboost.objectives import Objective
 from secureboost.quality import Quality
+from secureboost.tables import JoinCounts
 
 Folds = Mapping[str, NDArray[Any]]
 """Row positions of ``train`` and, where rows are held out, ``test``."""
@@ -33,6 +34,8 @@ class RunData:
         See `Folds`.
     hold_out : mapping of str to value
         What made the folds, for the record.
+    joined : JoinCounts, optional
+        How many rows each party had, where those that all have were taken out of them.
     """
 
     X: pd.DataFrame
@@ -40,6 +43,7 @@ class RunData:
     objective: Objective
     folds: Folds
     hold_out: Mapping[str, Any]
+    joined: JoinCounts | None = None
 
     @property
     def targets(self) -> NDArray[np.float64]:

@@ -2,17 +2,24 @@
 
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 
 from parties.session import Session
-from secureboost.data import check_ids, match_rows
-from secureboost.errors import DataError, did_you_mean
-from secureboost.gbdt.partner import Partner, open_session
+from secureboost.aligned_rows import Agreements, nothing_common
+from secureboost.aligned_tables import align_tables
+from secureboost.alignment import ABSENT
+from secureboost.data import check_ids, match_rows, positions_text
+from secureboost.errors import DataError, NothingCommonError, did_you_mean
+from secureboost.padding import Places, companions
+from secureboost.partner import Partner, open_session
 from secureboost.party import Party, row_ids
 from secureboost.trainers import Trainer
+
+Unmatched = Literal["error", "missing"]
+"""What happens in prediction to a row that a party lacks."""
 
 
 def check_parties(parties: Sequence[Party] | None, X: Any) -> list[Party]:
@@ -41,10 +48,70 @@ def check_parties(parties: Sequence[Party] | None, X: Any) -> list[Party]:
     return parties
 
 
+def agree_on_rows(
+    parties: Sequence[Party], index: pd.Index | None, *, apart: bool = False
+) -> Agreements:
+    """What the parties count these rows in, but for those that share a list of ids with us.
+
+    Parties that share none and were not aligned over these rows are aligned now, by the ids.
+
+    Parameters
+    ----------
+    parties : sequence of Party
+    index : pandas.Index, optional
+        Ids of all rows that are wanted, those that parties lack included.
+    apart : bool
+        Find the rows that each party has, instead of those that all have.
+
+    Raises
+    ------
+    DataError
+        If an id is missing or repeated, or no row is common.
+    ConfigError
+        If parties that must be aligned together want it done in different ways.
+    parties.errors.PartyError, secureboost.errors.IntegrityError
+        If a party refuses or fails.
+    """
+    if not parties or index is None:
+        return {}
+    check_ids(index, "X")
+    strangers = [party for party in parties if party.index is None]
+    unknown = [party for party in strangers if party.rows_of(index, complete=apart) is None]
+    if apart:
+        for party in unknown:
+            try:
+                align_tables(index, [party])
+            except NothingCommonError:
+                party.hold(nothing_common(index, party.name))
+    elif unknown:
+        align_tables(index, strangers)  # all of them, so that they have one order of rows
+    agreements = {party.name: party.rows_of(index, complete=apart) for party in parties}
+    return {name: rows for name, rows in agreements.items() if rows is not None}
+
+
 def make_partners(
-    parties: Sequence[Party], index: pd.Index | None, trainer: Trainer
+    parties: Sequence[Party],
+    index: pd.Index | None,
+    trainer: Trainer,
+    agreements: Agreements | None = None,
+    *,
+    places: Places | None = None,
+    unmatched: Unmatched = "error",
 ) -> list[Partner]:
     """Look the rows with these ids up in every party; nobody is connected to yet.
+
+    Parameters
+    ----------
+    parties : sequence of Party
+    index : pandas.Index, optional
+        Ids of the rows.
+    trainer : Trainer
+    agreements : Agreements, optional
+        From `agree_on_rows`; none by default.
+    places : Places, optional
+        Where the rows stand, if padding rows go with them.
+    unmatched : {"error", "missing"}
+        Whether a row that a party lacks is refused, or one of missing values there.
 
     Raises
     ------
@@ -54,19 +121,55 @@ def make_partners(
     if not parties or index is None:
         return []
     check_ids(index, "X")
-    return [
-        Partner(
-            party.name,
-            partial(party.connect, trainer),
-            row_ids(party.index),
-            match_rows(index, party.index, party.name).astype(np.int32),
+    agreements = agreements or {}
+    if places is not None:
+        return [_place(party, trainer, agreements, places) for party in parties]
+    return [_look_up(party, index, trainer, agreements, unmatched) for party in parties]
+
+
+def _place(party: Party, trainer: Trainer, agreements: Agreements, places: Places) -> Partner:
+    """A party whose rows stand in these places."""
+    if party.name not in agreements:
+        raise DataError(
+            f"{party.name}: it was not aligned, and other parties list padding rows, of which it "
+            "has none. Align all parties together (align_tables)."
         )
-        for party in parties
-    ]
+    connect = partial(party.connect, trainer)
+    return Partner(party.name, connect, agreements[party.name].alignment, places.agreed)
+
+
+def _look_up(
+    party: Party, index: pd.Index, trainer: Trainer, agreements: Agreements, unmatched: Unmatched
+) -> Partner:
+    """A party with the rows that it has of these."""
+    connect = partial(party.connect, trainer)
+    aligned = agreements.get(party.name)
+    if aligned is None:
+        if party.index is None:
+            raise DataError(
+                f"{party.name}: it was not aligned over these rows. Align it (align_tables)."
+            )
+        if unmatched == "missing":
+            found = np.asarray(party.index.get_indexer(index), dtype=np.int64)
+        else:
+            found = match_rows(index, party.index, party.name)
+        return Partner(party.name, connect, row_ids(party.index), found.astype(np.int32))
+    rows = aligned.places_of(index)
+    absent = rows == ABSENT
+    if unmatched == "error" and absent.any():
+        raise DataError(
+            f"{party.name}: {positions_text(absent)} of the {len(index):,} asked for are not "
+            "common to all parties that were aligned. Leave them out (align_tables(...).index "
+            "names the others), or predict with unmatched='missing': then the columns of a party "
+            "are missing in rows that it lacks."
+        )
+    goes_with = companions(aligned, index)
+    padding = np.flatnonzero(aligned.padding & (goes_with != ABSENT)).astype(np.int32)
+    return Partner(party.name, connect, aligned.alignment, rows, padding, goes_with[padding])
 
 
 def open_partners(partners: Sequence[Partner], trainer: Trainer) -> Session:
-    """Open a session of `trainer` with all partners; see `gbdt.partner.open_session`."""
+    """Open a session of `trainer` with all partners; see `partner.open_session`."""
     return open_session(partners, trainer.name)
 
 

@@ -4,11 +4,12 @@
 same encryption, no network. `RemoteParty` is another company's `secureboost serve`.
 """
 
+import functools
 import hashlib
 import queue
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -22,19 +23,30 @@ from parties.link import Link, LinkTransport
 from parties.local import LocalTransport
 from parties.messages import check_name
 from parties.peer import REPLY_SECONDS, Peer
+from parties.service import Service
 from secureboost._version import __version__
+from secureboost.align.duplicates import Duplicates
+from secureboost.align.keys import Keys, make_keys
+from secureboost.align.options import AlignOptions
+from secureboost.align.rules import key_rules
+from secureboost.align.table import AlignTable
+from secureboost.aligned_rows import AlignedRows
+from secureboost.alignment import AlignmentStore, MemoryAlignments
 from secureboost.data import check_ids
 from secureboost.errors import DataError
 from secureboost.export.consent import Release, release_half
 from secureboost.features import feature_matrix, monotone_signs
 from secureboost.gbdt.feature_table import FeatureTable
 from secureboost.gbdt.model import PartyHalf
-from secureboost.gbdt.partner import LABEL_PARTY
 from secureboost.gbdt.policy import Budget, Policy
 from secureboost.gbdt.store import HalfStore, MemoryStore
+from secureboost.partner import LABEL_PARTY
 from secureboost.splitnn.protocol import TRAINER as NET_TRAINER
 from secureboost.splitnn.terms import NetTerms
-from secureboost.trainers import Trainer
+from secureboost.trainers import ALIGN_TRAINER, Trainer
+
+MOST_HELD = 8
+"""Aligned tables that a party remembers: who scores batch after batch would run out of memory."""
 
 
 class Party(ABC):
@@ -43,19 +55,44 @@ class Party(ABC):
     Attributes
     ----------
     name : str
-    index : pandas.Index
-        Ids of the rows that both sides hold, in the agreed order.
+    index : pandas.Index or None
+        Ids of the rows that both sides hold, in the agreed order; None where both sides do not
+        know them: then common rows are found first (`align_tables`), by itself if need be.
+    align_options : AlignOptions or None
+        How common rows are found, if they are; None: as by default.
     peer : Peer or None
         The connection of the latest session; its traffic shows how far that is.
     """
 
     name: str
-    index: pd.Index
+    index: pd.Index | None = None
+    align_options: AlignOptions | None = None
     peer: Peer | None = None
+    _held: tuple[AlignedRows, ...] = ()
 
     @abstractmethod
     def connect(self, trainer: Trainer) -> Peer:
         """Open a connection for one session of `trainer`."""
+
+    def hold(self, rows: AlignedRows) -> None:
+        """Take note of rows that were aligned with it; the newest `MOST_HELD` are kept."""
+        self._held = (*self._held, rows)[-MOST_HELD:]
+
+    def rows_of(self, index: pd.Index, *, complete: bool = False) -> AlignedRows | None:
+        """Look up an aligned table that has all rows with these ids; the newest, None if none has.
+
+        Parameters
+        ----------
+        index : pandas.Index
+        complete : bool
+            Only a table of which it has no row but those that were agreed on.
+        """
+        fitting = (
+            rows
+            for rows in reversed(self._held)
+            if rows.covers(index) and (rows.complete or not complete)
+        )
+        return next(fitting, None)
 
     def close(self) -> None:  # noqa: B027 - most parties hold nothing open
         """Release what is held between sessions."""
@@ -71,6 +108,8 @@ def feature_table(
     categorical: Sequence[str] | None = None,
     monotone: Mapping[str, int] | None = None,
     nets: NetTerms | None = None,
+    alignments: AlignmentStore | None = None,
+    keys: Callable[[], Keys] | None = None,
 ) -> FeatureTable:
     """Check a feature party's table and bring it into the form in which it is served.
 
@@ -92,6 +131,11 @@ def feature_table(
     nets : NetTerms, optional
         What the party allows and keeps of neural networks; by default everything is allowed and
         halves are kept in memory.
+    alignments : AlignmentStore, optional
+        In memory by default.
+    keys : callable, optional
+        Makes the keys of the table's rows, by which it is aligned; called at most once. Without,
+        no alignment fits the table.
 
     Raises
     ------
@@ -122,7 +166,19 @@ def feature_table(
         categories=matrix.categories,
         monotone=monotone_signs(monotone, names, matrix.categories, name),
         terms={NET_TRAINER: nets or NetTerms()},
+        alignments=alignments or MemoryAlignments(),
+        key_digest=bytes if keys is None else _digest_of(keys),
     )
+
+
+def _digest_of(keys: Callable[[], Keys]) -> Callable[[], bytes]:
+    """Names the keys of a table, which are made when they are first wanted."""
+
+    @functools.cache
+    def digest() -> bytes:
+        return keys().digest()
+
+    return digest
 
 
 def data_digest(table: pd.DataFrame) -> str:
@@ -157,13 +213,23 @@ class FeatureParty(Party):
         the column grows. The label party is told the sign, not the name.
     nets : NetTerms, optional
         What it allows and keeps of neural networks.
+    align : bool or AlignOptions
+        Do as a company does whose ids are not known here: common rows are found by the messages of
+        an alignment, and rows that are not common are left out of training.
+    keys : DataFrame, optional
+        By which columns rows are aligned, one row for each of `table`'s; by default its index.
+    rules : mapping of column name to rule, optional
+        How these columns are written, see `secureboost.align.rules`; ``"exact"`` by default. The
+        index goes by its name, or ``"id"``.
+    duplicates : {"error", "first", "last"}
+        What happens to rows of one key.
     insecure_test_keys : bool
         Accept keys that are too short. For tests.
 
     Raises
     ------
     secureboost.errors.DataError
-        See `feature_table`.
+        See `feature_table`; and if `keys` has another number of rows.
 
     Examples
     --------
@@ -180,10 +246,20 @@ class FeatureParty(Party):
         categorical: Sequence[str] | None = None,
         monotone: Mapping[str, int] | None = None,
         nets: NetTerms | None = None,
+        align: bool | AlignOptions = False,
+        keys: pd.DataFrame | None = None,
+        rules: Mapping[str, str] | None = None,
+        duplicates: Duplicates = "error",
         insecure_test_keys: bool = False,
     ) -> None:
+        if keys is not None and len(keys) != len(table):
+            raise DataError(
+                f"party {name!r}: keys has {len(keys):,} rows for the {len(table):,} of its table."
+            )
         self.store = MemoryStore()
         self.nets = nets or NetTerms()
+        self.alignments = MemoryAlignments()
+        make = functools.partial(_keys_of, table, keys, rules, duplicates, name)
         self._table = feature_table(
             name,
             table,
@@ -192,25 +268,33 @@ class FeatureParty(Party):
             categorical=categorical,
             monotone=monotone,
             nets=self.nets,
+            alignments=self.alignments,
+            keys=make,
         )
+        self._align_table = AlignTable(name, make, self.alignments)
         options = {
             "policy": policy,
             "categorical": categorical,
             "monotone": monotone,
             "nets": self.nets,
+            "align": align,
+            "keys": keys,
+            "rules": rules,
+            "duplicates": duplicates,
             "insecure_test_keys": insecure_test_keys,
         }
         self._arguments = (name, table, options)
         self._insecure_test_keys = insecure_test_keys
         self.name = name
-        self.index = table.index
+        self.index = None if align else table.index
+        self.align_options = align if isinstance(align, AlignOptions) else None
 
     def __repr__(self) -> str:
         n_features, n_rows = self._table.columns.shape
         return f"FeatureParty({self.name!r}, {n_rows} rows, {n_features} columns)"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _rebuild, (*self._arguments, self.store.halves)
+        return _rebuild, (*self._arguments, self.store.halves, self.alignments, self._held)
 
     @property
     def feature_names(self) -> tuple[str, ...]:
@@ -250,21 +334,47 @@ class FeatureParty(Party):
         answerer = Answerer(
             self.name,
             codec,
-            lambda _hello: trainer.open_session(
-                self._table, in_process=True, insecure_test_keys=self._insecure_test_keys
-            ),
-            trainer=trainer.name,
+            {trainer.name: lambda _hello: self._open_session(trainer)},
             software_version=__version__,
         )
         self.peer = Peer(self.name, LocalTransport(answerer), codec)
         return self.peer
 
+    def _open_session(self, trainer: Trainer) -> Service:
+        if trainer is ALIGN_TRAINER:
+            return trainer.open_session(self._align_table)
+        return trainer.open_session(
+            self._table, in_process=True, insecure_test_keys=self._insecure_test_keys
+        )
+
+
+def _keys_of(
+    table: pd.DataFrame,
+    keys: pd.DataFrame | None,
+    rules: Mapping[str, str] | None,
+    duplicates: Duplicates,
+    party: str,
+) -> Keys:
+    """The keys of a table's rows: of its index, or of columns that are given beside it."""
+    if keys is None:
+        name = "id" if table.index.name is None else str(table.index.name)
+        keys = table.index.to_frame(name=name)
+    chosen = key_rules(list(map(str, keys.columns)), rules)
+    return make_keys(keys, chosen, duplicates=duplicates, party=party)
+
 
 def _rebuild(
-    name: str, table: pd.DataFrame, options: dict[str, Any], halves: dict[str, PartyHalf]
+    name: str,
+    table: pd.DataFrame,
+    options: dict[str, Any],
+    halves: dict[str, PartyHalf],
+    alignments: MemoryAlignments,
+    held: tuple[AlignedRows, ...],
 ) -> FeatureParty:
     party = FeatureParty(name, table, **options)
     party.store.halves.update(halves)
+    party.alignments.alignments.update(alignments.alignments)
+    party._held = held
     return party
 
 
@@ -279,9 +389,13 @@ class RemoteParty(Party):
         ``host:port``: theirs to dial, or with ``listen=True`` ours to wait on while they dial.
     tls : TLS
         Our certificate and key, and their pinned certificate.
-    index : pandas.Index or sequence of ids
+    index : pandas.Index or sequence of ids, optional
         Ids of the rows that both sides hold, in the agreed order. Positions in it travel, ids
-        never do; a digest proves that both sides mean the same.
+        never do; a digest proves that both sides mean the same. Without, the rows that are common
+        are found before they are trained on or scored, by the ids in the index of the label party's
+        table and the key of the other company's; `align_tables` finds them by other columns.
+    align : AlignOptions, optional
+        How they are found.
     timeout : float
         Seconds that an answer may take.
     connect_timeout : float
@@ -292,7 +406,7 @@ class RemoteParty(Party):
     Examples
     --------
     >>> tls = TLS("lender.crt", "lender.key", "bureau.crt")
-    >>> bureau = RemoteParty("bureau", "bureau.example:7443", tls=tls, index=common_ids)
+    >>> bureau = RemoteParty("bureau", "bureau.example:7443", tls=tls)
     """
 
     def __init__(
@@ -301,14 +415,17 @@ class RemoteParty(Party):
         address: str,
         *,
         tls: TLS,
-        index: Any,
+        index: Any = None,
+        align: AlignOptions | None = None,
         timeout: float = REPLY_SECONDS,
         connect_timeout: float = CONNECT_SECONDS,
         listen: bool = False,
     ) -> None:
         self.name = check_name(name)
-        self.index = index if isinstance(index, pd.Index) else pd.Index(index)
-        check_ids(self.index, name)
+        if index is not None:
+            self.index = index if isinstance(index, pd.Index) else pd.Index(index)
+            check_ids(self.index, name)
+        self.align_options = align
         self.address = address
         self._tls = tls
         self._timeout = timeout
@@ -319,7 +436,8 @@ class RemoteParty(Party):
 
     def __repr__(self) -> str:
         way = "listening on" if self._listen else "at"
-        return f"RemoteParty({self.name!r}, {way} {self.address}, {len(self.index)} rows)"
+        rows = "" if self.index is None else f", {len(self.index)} rows"
+        return f"RemoteParty({self.name!r}, {way} {self.address}{rows})"
 
     def prepare(self) -> None:
         """Check certificates and begin to listen, so that a mistake shows before any work.

@@ -46,6 +46,10 @@ region_risk                  code      arrears band of the postcode, 0 (low) to 
 The log-odds of a default add a part of the lender's columns, a part of the bureau's, and products
 of both: debt elsewhere counts relative to income here, a full line here is harmless without
 enquiries elsewhere, delinquencies weigh more when they are recent and employment is unsteady.
+
+`make_portfolio` gives both companies the same customers in one order, `make_raw_portfolio` what two
+companies really hold: some customers are only the lender's, more are only the bureau's, and the
+orders differ.
 """
 
 from dataclasses import dataclass
@@ -58,13 +62,16 @@ from numpy.typing import NDArray
 from secureboost.errors import ConfigError
 
 DEFAULT_RATE = 0.15
+LENDER_ONLY, BUREAU_ONLY = 0.06, 0.14
+"""In the raw tables: customers that one company alone has, for each customer of both."""
 _SHARPNESS = 1.1  # a pooled model reaches an AUC of about .80, the lender alone about .73
+_ID_DIGITS = 8
 _Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, repr=False)
 class Portfolio:
-    """Two tables about the same customers, indexed by ``id`` (text), in one order.
+    """Two tables about customers, indexed by ``id`` (text).
 
     Attributes
     ----------
@@ -89,7 +96,7 @@ class _Traits:
 
 
 def make_portfolio(n_rows: int = 10_000, seed: int = 11) -> Portfolio:
-    """Draw the portfolio.
+    """Draw the portfolio: the same customers in both tables, in one order.
 
     Parameters
     ----------
@@ -112,11 +119,56 @@ def make_portfolio(n_rows: int = 10_000, seed: int = 11) -> Portfolio:
     lender, bureau = _draw_lender(rng, traits), _draw_bureau(rng, traits)
     log_odds = _log_odds(traits, lender, bureau)
     default = rng.random(n_rows) < _probability(log_odds)
-    ids = pd.Index(
-        [f"{number:08d}" for number in rng.choice(10**8, size=n_rows, replace=False)], name="id"
-    )
+    ids = _as_ids(rng.choice(10**_ID_DIGITS, size=n_rows, replace=False))
     lender = {"default": default.astype(np.float64), **_leave_out(rng, traits, lender)}
     return Portfolio(_as_frame(lender, ids), _as_frame(bureau, ids))
+
+
+def make_raw_portfolio(n_common: int = 10_000, seed: int = 11) -> Portfolio:
+    """Draw the tables as two companies hold them: not the same customers, not in one order.
+
+    The customers of both are those of ``make_portfolio(n_common, seed)``, in its order at the
+    lender. Strangers lie between them in both tables, and the bureau's table is shuffled.
+
+    Parameters
+    ----------
+    n_common : int
+        Customers of both companies, 100 to 8 million.
+    seed : int
+        The same seed and `n_common` give the same tables.
+
+    Raises
+    ------
+    ConfigError
+        If a parameter is out of its limits.
+    """
+    if not 100 <= n_common <= 8_000_000:
+        raise ConfigError(f"is {n_common}; it must be 100 to 8,000,000", "n_common")
+    both = make_portfolio(n_common, seed)
+    n_lender, n_bureau = round(LENDER_ONLY * n_common), round(BUREAU_ONLY * n_common)
+    strangers = make_portfolio(max(100, n_lender + n_bureau), seed + 1)
+    rng = np.random.default_rng(seed)
+    drawn = rng.choice(10**_ID_DIGITS, size=n_common + n_lender + n_bureau, replace=False)
+    free = drawn[~np.isin(drawn, both.lender.index.astype(np.int64))]
+    ids = _as_ids(free[: n_lender + n_bureau])
+    lender = strangers.lender.iloc[:n_lender].set_axis(ids[:n_lender])
+    bureau = strangers.bureau.iloc[n_lender : n_lender + n_bureau].set_axis(ids[n_lender:])
+    return Portfolio(
+        _mixed_in(rng, both.lender, lender),
+        pd.concat([both.bureau, bureau]).sample(frac=1, random_state=rng),
+    )
+
+
+def _mixed_in(rng: np.random.Generator, table: pd.DataFrame, others: pd.DataFrame) -> pd.DataFrame:
+    """Put rows at random places between those of a table, which keep their order."""
+    is_other = np.zeros(len(table) + len(others), dtype=np.bool_)
+    is_other[rng.choice(len(is_other), size=len(others), replace=False)] = True
+    rows = np.where(is_other, len(table) + np.cumsum(is_other) - 1, np.cumsum(~is_other) - 1)
+    return pd.concat([table, others]).iloc[rows]
+
+
+def _as_ids(numbers: NDArray[np.int64]) -> pd.Index:
+    return pd.Index([f"{number:0{_ID_DIGITS}d}" for number in numbers], name="id")
 
 
 def _draw_traits(rng: np.random.Generator, n: int) -> _Traits:

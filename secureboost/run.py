@@ -26,6 +26,7 @@ from secureboost.gbdt.label import booster_params
 from secureboost.gbdt.model import LabelHalf, load_half
 from secureboost.gbdt.monitor import History
 from secureboost.outcome import RunData, RunResult
+from secureboost.partners import Unmatched
 from secureboost.party import Party
 from secureboost.progress import TrainingProgress
 from secureboost.quality import measure, watched_metrics
@@ -235,12 +236,18 @@ def run(
 
 
 def predictions(
-    model: SecureBoostModel, X: pd.DataFrame, *, parties: Sequence[Party] | None = None
+    model: SecureBoostModel,
+    X: pd.DataFrame,
+    *,
+    parties: Sequence[Party] | None = None,
+    unmatched: Unmatched = "error",
 ) -> NDArray[np.float64]:
     """Scores as a run writes them: probabilities of class 1, of all classes, or numbers."""
     if isinstance(model, SecureBoostRegressor):
-        return np.asarray(model.predict(X, parties=parties))
-    probabilities: NDArray[np.float64] = model.predict_proba(X, parties=parties)
+        return np.asarray(model.predict(X, parties=parties, unmatched=unmatched))
+    probabilities: NDArray[np.float64] = model.predict_proba(
+        X, parties=parties, unmatched=unmatched
+    )
     return probabilities if model.label_half_.objective == "multi:softprob" else probabilities[:, 1]
 
 

@@ -3,6 +3,7 @@
 ::
 
     out/checkpoint.bin        until all of this is there: what `train --resume` goes on with
+    out/aligned/              which rows are common, where this run has found them
     out/model/label.json      the label party's half
     out/model/<party>.json    halves of parties on this machine
     out/metrics.json          quality by fold, times, traffic, parameters
@@ -16,6 +17,7 @@ well: `secureboost predict` scores with it, `train --resume` does what is left.
 
 import dataclasses
 import os
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -32,6 +34,7 @@ from secureboost.planning.compare import Compared
 from secureboost.report import Report, write_report
 
 LOG_FILE, MODEL_FOLDER, METRICS_FILE = "log.jsonl", "model", "metrics.json"
+ALIGNMENT_FOLDER = "aligned"
 SCORE = "score"
 """Column of scores; of several classes `SCORE`, an underscore and the class."""
 
@@ -53,7 +56,8 @@ def prepare_folder(out: Path, *, force: bool, resume: bool = False) -> Path:
     ------
     ConfigError
         If it is a file, cannot be made or written into; if it holds something (other than the log
-        of a run that failed) and `force` is not given; or if there is nothing to resume.
+        and the alignment of a run that failed) and `force` is not given; or if there is nothing to
+        resume.
     """
     if out.exists() and not out.is_dir():
         raise ConfigError(f"{out} is a file; a run needs a folder", "out")
@@ -71,7 +75,7 @@ def prepare_folder(out: Path, *, force: bool, resume: bool = False) -> Path:
             "out",
         )
     try:
-        nothing = {out / LOG_FILE, *leftovers(checkpoint)}
+        nothing = {out / LOG_FILE, out / ALIGNMENT_FOLDER, *leftovers(checkpoint)}
         held = set(out.iterdir()) - nothing if out.is_dir() else set()
         if held and not force and not resume:
             raise ConfigError(
@@ -85,6 +89,7 @@ def prepare_folder(out: Path, *, force: bool, resume: bool = False) -> Path:
         raise ConfigError(f"{out} cannot be written into; change its permissions", "out")
     if not resume:
         remove(checkpoint)
+        shutil.rmtree(out / ALIGNMENT_FOLDER, ignore_errors=True)
     return out
 
 
@@ -130,6 +135,7 @@ def write_run(
         "parties": [partner.name for partner in half.partners],
         "parameters": half.parameters,
         "hold_out": data.hold_out,
+        "rows": None if data.joined is None else data.joined.as_json(),
         "times": {
             party: {
                 "cpu_seconds": times.cpu_seconds,

@@ -8,11 +8,12 @@ import numpy as np
 from secureboost.clock import COUNTED
 from secureboost.errors import ConfigError
 from secureboost.estimator import SecureBoostModel
-from secureboost.gbdt.partner import LABEL_PARTY
 from secureboost.outcome import RunData, RunResult
+from secureboost.partner import LABEL_PARTY
 from secureboost.planning import Link, Plan, Rates, Shape, predict
 from secureboost.planning.compare import Compared, compare
 from secureboost.report import ModelResult, Report
+from secureboost.tables import JoinCounts
 from secureboost.units import format_seconds
 
 
@@ -37,6 +38,7 @@ def make_report(title: str, data: RunData, result: RunResult, **more: Any) -> Re
         ],
         "facts": [
             ("parties", ", ".join(["label party", *(p.name for p in half.partners)])),
+            *([] if data.joined is None else [("common", rows_text(data.joined))]),
             ("scored rows", f"{len(shown):,} {fold} of {len(data.y):,}"),
             ("trees", f"{len(half.trees):,} in {n_rounds:,} rounds"),
             ("objective", half.objective),
@@ -64,6 +66,13 @@ def curves(result: RunResult) -> dict[str, dict[str, list[float]]]:
     }
 
 
+def rows_text(joined: JoinCounts) -> str:
+    """Say how many rows are common, and of how many."""
+    partners = (f"{rows:,} of {name}" for name, rows in joined.partner_rows)
+    of_parties = ", ".join([f"{joined.label_rows:,} of the label party", *partners])
+    return f"{joined.common:,} rows among {of_parties}"
+
+
 def describe_encryption(model: SecureBoostModel) -> str:
     """Say in a few words what protected the gradients."""
     if not model.label_half_.partners:
@@ -79,10 +88,25 @@ def what_each_learned(data: RunData, result: RunResult) -> list[tuple[str, list[
     if not half.partners:
         return []
     n_rows, n_trees = len(data.y), result.rounds * _trees_a_round(data, result)
+    joined = data.joined
+    found = (
+        []
+        if joined is None
+        else [
+            f"{name}: that it has {rows:,} rows, and which of ours"
+            for name, rows in joined.partner_rows
+        ]
+    )
+    told = (
+        []
+        if joined is None
+        else [f"that the label party has {joined.label_rows:,} rows, and which of its own are used"]
+    )
     learned = [
         (
             "label party",
-            [
+            found
+            + [
                 f"{p.name}: {p.n_features} anonymous columns with their numbers of bins, sums of "
                 f"gradients per bin in every asked node, and the side of each row at {p.n_splits} "
                 "splits"
@@ -94,6 +118,7 @@ def what_each_learned(data: RunData, result: RunResult) -> list[tuple[str, list[
         (
             partner.name,
             [
+                *told,
                 f"which of {n_rows:,} rows share a node, in {n_trees:,} trees, and which of them "
                 "are not trained on",
                 f"which {partner.n_splits} of its cuts became splits",

@@ -14,10 +14,10 @@ from secureboost.config import HoldOut
 from secureboost.data import (
     distinct_labels,
     encode_labels,
-    out_of_time,
     positions_text,
     stratified_holdout,
 )
+from secureboost.dates import out_of_time
 from secureboost.errors import ConfigError, DataError, did_you_mean
 from secureboost.estimator import SecureBoostModel
 from secureboost.eval_metrics import EvalMetric
@@ -156,7 +156,7 @@ def make_folds(
     Raises
     ------
     ConfigError, DataError
-        See `data.stratified_holdout` and `data.out_of_time`; and if the classes of the rows on
+        See `data.stratified_holdout` and `dates.out_of_time`; and if the classes of the rows on
         both sides differ.
     """
     if dates is not None and (hold_out.test_from is not None or hold_out.share):

@@ -1,6 +1,6 @@
 """The registry of trainers: a new trainer is a folder and a line here."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -8,6 +8,9 @@ from typing import Any
 from parties.codec import Codec
 from parties.messages import Message, Refusal
 from parties.service import Service
+from secureboost.align import methods as align_methods
+from secureboost.align import protocol as align_protocol
+from secureboost.align.answerer import AlignSession
 from secureboost.errors import ConfigError, did_you_mean
 from secureboost.gbdt import protocol
 from secureboost.gbdt.feature import FeatureSession
@@ -36,7 +39,7 @@ class Trainer:
 
     def codec(self) -> Codec:
         """Encodes and decodes this trainer's messages."""
-        return Codec(self.messages, [self.failure_codes])
+        return codec_of([self])
 
 
 def _open_net_session(table: Any, **_of_ciphers: Any) -> Service:
@@ -50,13 +53,27 @@ def _open_net_session(table: Any, **_of_ciphers: Any) -> Service:
     return NetSession(table)
 
 
+GBDT_TRAINER = Trainer(protocol.TRAINER, protocol.MESSAGES, protocol.Code, FeatureSession)
+NET_TRAINER = Trainer(
+    net_protocol.TRAINER, net_protocol.MESSAGES, net_protocol.Code, _open_net_session
+)
+ALIGN_TRAINER = Trainer(
+    align_protocol.TRAINER, align_methods.MESSAGES, align_protocol.Code, AlignSession
+)
+"""No trainer of models, but a conversation like theirs: it finds the rows that are common."""
+
 TRAINERS: dict[str, Trainer] = {
-    trainer.name: trainer
-    for trainer in (
-        Trainer(protocol.TRAINER, protocol.MESSAGES, protocol.Code, FeatureSession),
-        Trainer(net_protocol.TRAINER, net_protocol.MESSAGES, net_protocol.Code, _open_net_session),
-    )
+    trainer.name: trainer for trainer in (GBDT_TRAINER, NET_TRAINER, ALIGN_TRAINER)
 }
+
+
+def codec_of(trainers: Iterable[Trainer]) -> Codec:
+    """Encodes and decodes the messages of several trainers, for a party that serves them all."""
+    trainers = tuple(trainers)
+    return Codec(
+        [message for trainer in trainers for message in trainer.messages],
+        [trainer.failure_codes for trainer in trainers],
+    )
 
 
 def get_trainer(name: str) -> Trainer:
@@ -71,6 +88,24 @@ def get_trainer(name: str) -> Trainer:
         known = ", ".join(TRAINERS)
         raise ConfigError(
             f"{name!r} is not a trainer; there is: {known}.{did_you_mean(name, TRAINERS)}",
+            "trainer",
+        )
+    return TRAINERS[name]
+
+
+def get_model_trainer(name: str) -> Trainer:
+    """Look a trainer of models up.
+
+    Raises
+    ------
+    ConfigError
+        If there is none of that name.
+    """
+    models = [known for known, trainer in TRAINERS.items() if trainer is not ALIGN_TRAINER]
+    if name not in models:
+        raise ConfigError(
+            f"{name!r} is not a trainer; there is: {', '.join(models)}."
+            f"{did_you_mean(name, models)}",
             "trainer",
         )
     return TRAINERS[name]

@@ -16,13 +16,14 @@ from sklearn.utils import check_consistent_length
 from sklearn.utils.validation import column_or_1d
 
 from crypto.scheme import PrivateKey
-from secureboost.errors import ConfigError, did_you_mean
+from secureboost.aligned_rows import Agreements
+from secureboost.common_rows import Given, keep_common
+from secureboost.errors import ConfigError, DataError, did_you_mean
 from secureboost.estimator import TRAINER, Federation, SecureBoostModel
 from secureboost.gbdt.label import booster_params
 from secureboost.gbdt.monitor import History
-from secureboost.gbdt.partner import open_session
 from secureboost.inputs import row_weights
-from secureboost.partners import check_parties, make_partners
+from secureboost.partners import agree_on_rows, check_parties, make_partners, open_partners
 from secureboost.party import Party
 
 TRAIN, TEST = "train", "test"
@@ -198,9 +199,9 @@ def cv(
         As of `fit`.
     """
     parties = check_parties(parties, X)
-    splits = _splits(model, X, y, folds, groups)
-    with _federation(model, X, parties, make_key) as federation:
-        return _cross_validate(model, X, y, parties, federation, splits, sample_weight, 1, on_round)
+    plan = _plan(model, Given(X, y, sample_weight, groups=groups), parties, folds)
+    with _federation(model, plan, make_key) as federation:
+        return _cross_validate(model, plan, federation, 1, on_round)
 
 
 def tune(
@@ -262,18 +263,16 @@ def tune(
     if not isinstance(limits["n_trials"], (Integral, type(None))):
         raise ValueError(f"n_trials={n_trials} is not an integer")
     parties = check_parties(parties, X)
-    splits = _splits(model, X, y, folds, None)
+    plan = _plan(model, Given(X, y, sample_weight), parties, folds)
     started, longest = time.monotonic(), 0.0
     trials: list[Trial] = []
-    with _federation(model, X, parties, make_key) as federation:
+    with _federation(model, plan, make_key) as federation:
         for number, params in enumerate(_draws(space, n_trials, random_state), start=1):
             spent = time.monotonic() - started
             if trials and seconds is not None and spent + longest > seconds:
                 break
             tried = _with_params(model, params)
-            result = _cross_validate(
-                tried, X, y, parties, federation, splits, sample_weight, number, on_round
-            )
+            result = _cross_validate(tried, plan, federation, number, on_round)
             took = time.monotonic() - started - spent
             longest = max(longest, took)
             trials.append(Trial(number, params, result, took))
@@ -358,50 +357,73 @@ def _draws(
         yield {name: params[name] for name in space}  # the sampler sorts them
 
 
+@dataclass(frozen=True, repr=False)
+class _Plan:
+    """What is cross-validated: rows that all parties have, and the folds of them."""
+
+    given: Given
+    parties: Sequence[Party]
+    agreements: Agreements
+    splits: Splits
+
+
+def _plan(model: SecureBoostModel, given: Given, parties: Sequence[Party], folds: Any) -> _Plan:
+    """Draw the folds among the rows that all parties have."""
+    splits = _splits(model, given, folds)
+    agreements = agree_on_rows(parties, given.index)
+    common = keep_common(given, agreements)
+    if common is not given:
+        if not isinstance(folds, Integral) and not hasattr(folds, "split"):
+            raise DataError(
+                "folds lists positions of rows, and not all parties have all rows. Find those that "
+                "all have first (align_tables), and list positions among them."
+            )
+        splits = _splits(model, common, folds)
+    return _Plan(common, parties, agreements, splits)
+
+
 @contextmanager
 def _federation(
-    model: SecureBoostModel, X: Any, parties: Sequence[Party], make_key: MakeKey | None
+    model: SecureBoostModel, plan: _Plan, make_key: MakeKey | None
 ) -> Iterator[Federation]:
     """One session and one key for all fits; nothing of them is kept."""
-    if not parties:
+    if not plan.parties:
         yield Federation(keep=False)
         return
     key = make_key() if make_key is not None else model._generate_key()
-    with open_session(make_partners(parties, X.index, TRAINER)) as session:
-        yield Federation(make_key=lambda: key, session=session, keep=False)
+    partners = make_partners(plan.parties, plan.given.index, TRAINER, plan.agreements)
+    with open_partners(partners, TRAINER) as session:
+        yield Federation(
+            make_key=lambda: key, session=session, keep=False, agreements=plan.agreements
+        )
 
 
-def _splits(
-    model: SecureBoostModel, X: Any, y: ArrayLike, folds: Any, groups: ArrayLike | None
-) -> Splits:
-    check_consistent_length(X, y)
-    splitter = check_cv(folds, column_or_1d(y), classifier=is_classifier(model))
-    return list(splitter.split(np.zeros(len(column_or_1d(y))), y, groups))
+def _splits(model: SecureBoostModel, given: Given, folds: Any) -> Splits:
+    check_consistent_length(given.X, given.y)
+    labels = column_or_1d(given.y)
+    splitter = check_cv(folds, labels, classifier=is_classifier(model))
+    return list(splitter.split(np.zeros(len(labels)), given.y, given.groups))
 
 
 def _cross_validate(
     model: SecureBoostModel,
-    X: Any,
-    y: ArrayLike,
-    parties: Sequence[Party],
+    plan: _Plan,
     federation: Federation,
-    splits: Splits,
-    sample_weight: ArrayLike | None,
     trial: int,
     on_round: OnRound | None,
 ) -> CVResult:
-    labels = column_or_1d(y)
-    weight = row_weights(sample_weight, X)
+    X, labels = plan.given.X, column_or_1d(plan.given.y)
+    weight = row_weights(plan.given.weight, X)
     histories = []
     fitted = model
-    for fold, (train, test) in enumerate(splits, start=1):
+    for fold, (train, test) in enumerate(plan.splits, start=1):
         own = _rows(X, train)
-        watch = _watch(on_round, trial, fold, len(splits), model.n_estimators)
+        watch = _watch(on_round, trial, fold, len(plan.splits), model.n_estimators)
         fitted = clone(model)._fit(
             own,
             labels[train],
             replace(federation, on_round=watch),
-            parties=parties,
+            parties=plan.parties,
             sample_weight=weight[train],
             eval_set=[(own, labels[train]), (_rows(X, test), labels[test])],
             sample_weight_eval_set=[weight[train], weight[test]],

@@ -28,9 +28,10 @@ TALKERS = {
     f"secureboost.gbdt.{name}"
     for name in (
         *("protocol", "feature", "feature_tree", "feature_table", "feature_sums"),
-        *("feature_bins", "feature_routes", "feature_splits", "feature_start", "feature_training"),
+        *("feature_bins", "feature_routes", "feature_splits", "feature_start"),
+        "feature_training",
         *("agreement", "checkpoint", "constraints"),
-        *("label", "remote", "partner", "scoring"),
+        *("label", "remote", "scoring"),
     )
 }
 """The modules of the tree trainer that may know parties and ciphers."""
@@ -115,10 +116,12 @@ def test_the_foundations_know_nothing_above_them():
     ground = [
         f"secureboost.{name}"
         for name in (
+            "alignment",
             "binning",
             "data",
             "errors",
             "files",
+            "ledger",
             "metrics",
             "objectives",
             "tables",
@@ -167,6 +170,28 @@ def test_networks_that_talk_to_partners_are_few():
     quiet = {f"secureboost.splitnn.{name}" for name in QUIET_NETS}
     assert quiet <= nets
     assert not offences(quiet, "parties")
+
+
+def test_aligning_and_training_do_not_know_each_other():
+    align = {name for name in FILES if is_in(name, "secureboost.align")}
+    gbdt = {name for name in FILES if is_in(name, "secureboost.gbdt")}
+    assert {"secureboost.align.protocol", "secureboost.align.asker"} < align
+    assert not offences(align, "secureboost.gbdt")
+    assert not offences(gbdt, "secureboost.align")
+    assert not offences(
+        ["secureboost.alignment"], "secureboost.align", "secureboost.gbdt", "parties"
+    )
+
+
+def test_aligning_does_not_know_who_calls_it():
+    inside = {name for name in FILES if is_in(name, "secureboost.align")} - {"secureboost.align"}
+    outside = [
+        f"secureboost.{name}"
+        for name in ("api", "run", "cli", "trainers", "party", "partners", "estimator", "config")
+    ]
+    assert not offences(inside, *outside)
+    # the front door knows the trainer's name, and imports it when it is called
+    assert not imports_of("secureboost.align", at_import=True) & set(FILES)
 
 
 def test_no_import_cycles():

@@ -21,6 +21,7 @@ DOCUMENTS = sorted(ROOT.glob("*.md")) + sorted(ROOT.glob("crypto/*.md"))
 EXAMPLE = ROOT / "examples" / "two_companies"
 DESCRIBED_AS_ONE = ("crypto/kernels/", "secureboost/cli/")
 NEEDS_A_PEER = "<!-- needs a peer"
+APART = "secureboost demo --rows 2000 --trees 2 --out runs/apart"
 ENVIRONMENT = os.environ | {
     "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
 }
@@ -58,6 +59,13 @@ def prose(path: Path) -> str:
 def anchor(heading: str) -> str:
     """The anchor that the usual viewers give a heading."""
     return re.sub(r"[^\w\- ]", "", heading.lower().strip()).replace(" ", "-")
+
+
+def free_port() -> int:
+    """A port that nobody listens on now."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
 
 
 def rows_of(table_head: str, path: Path = README) -> list[list[str]]:
@@ -129,14 +137,21 @@ def test_commands_of_the_changelog():
     assert set(re.findall(r"`([a-z]+)`", line)) == set(COMMANDS)
 
 
-def test_security_lists_every_message():
+@pytest.mark.parametrize(
+    ("mark", "messages"),
+    [
+        ("catalogue", get_trainer("secureboost").codec().message_types),
+        ("catalogue of align", get_trainer("align").messages),
+    ],
+)
+def test_security_lists_every_message(mark, messages):
     """To bring it up to date, copy the left side of the failure into SECURITY.md."""
     wanted = ["| message | reveals |", "|---|---|"]
-    for entry in catalogue(get_trainer("secureboost").codec().message_types):
+    for entry in catalogue(messages):
         arrow = "->" if entry.direction == "asks" else "<-"
         wanted.append(f"| `{arrow} {entry.name}` | {entry.reveals} |")
     text = (ROOT / "SECURITY.md").read_text(encoding="utf-8")
-    table = text.partition("<!-- catalogue: begin -->\n")[2].partition("<!-- catalogue: end -->")[0]
+    table = text.partition(f"<!-- {mark}: begin -->\n")[2].partition(f"<!-- {mark}: end -->")[0]
     assert "\n".join(wanted) + "\n" == table
 
 
@@ -171,7 +186,7 @@ def test_the_walk_through_is_the_script():
     lines = shell_lines()
     walk = [
         line
-        for line in lines[lines.index("source .venv/bin/activate") :]
+        for line in lines[lines.index("source .venv/bin/activate") : lines.index(APART)]
         if line.startswith("secureboost ")
     ]
     assert len(walk) == 10
@@ -197,13 +212,51 @@ def test_files_on_one_machine(tmp_path):
     assert (tmp_path / "runs" / "scored_from_file.csv").read_text(encoding="utf-8") == scored
 
 
+def test_tables_that_do_not_agree(tmp_path):
+    """The commands of that section, two processes, on fewer rows."""
+    lines = shell_lines()
+    demo, serve, *asked = lines[lines.index(APART) :]
+    assert serve.startswith("secureboost serve ")
+    environment = ENVIRONMENT | {"SECUREBOOST_RUNS": "runs/runs.db"}
+
+    def start(line: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            line.split(),
+            cwd=tmp_path,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    def answer(line: str) -> str:
+        process = start(line)
+        said = process.communicate()[0]
+        assert process.returncode == 0, said
+        return said
+
+    answer(demo.replace("2000", "500"))
+    address = f"127.0.0.1:{free_port()}"
+    server = start(f"{serve} --set listen={address}")
+    try:
+        said = [
+            answer(line if " evaluate " in line else f"{line} --set party.bureau.address={address}")
+            for line in asked
+        ]
+    finally:
+        server.terminate()
+        server.communicate()
+    lender = tmp_path / "runs" / "apart" / "lender"
+    assert (lender / "alignment" / "bureau.alignment").exists()
+    assert (lender / "run" / "model" / "label.json").exists()
+    assert all("500" in text for text in said)
+
+
 def test_the_walk_through_runs(tmp_path):
     """Two companies, their own processes, 2048 bits; fewer rows and trees."""
     example = tmp_path / "example"
     example.mkdir()
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     for path in EXAMPLE.iterdir():
         if path.is_file():
             text = path.read_text(encoding="utf-8")

@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 
 from crypto import wide
 from crypto.kernels.crt import Crt
+from crypto.kernels.threads import over_ranges
 from crypto.residues import pairs_to_words, words_to_pairs
 from crypto.wide import Words
 
@@ -194,6 +195,30 @@ class SquareModulus(ABC):
         root = mpz(self.root)
         products = [number * factor % root for number in wide.to_mpz(numbers)]
         return wide.from_integers(products, self.words)
+
+    def root_powers(self, numbers: Words, exponent: int, *, n_jobs: int) -> Words:
+        """Raise numbers to the same power, modulo the root.
+
+        Parameters
+        ----------
+        numbers : array of shape (count, any), uint64
+            They need not be below the root.
+
+        Returns
+        -------
+        array of shape (count, words), uint64
+        """
+        powers = np.empty((len(numbers), self.words), dtype=np.uint64)
+
+        def work(first: int, end: int) -> None:
+            # gmpy2 releases Python's lock in powers of lists.
+            raised = gmpy2.powmod_base_list(
+                wide.to_mpz(numbers[first:end]), mpz(exponent), mpz(self.root)
+            )
+            powers[first:end] = wide.from_integers(raised, self.words)
+
+        over_ranges(work, len(numbers), n_jobs)
+        return powers
 
     def all_units(self, numbers: Words, *, n_jobs: int) -> bool:
         """Tell whether no number below the root shares a factor with it.

@@ -207,6 +207,23 @@ class IfmaSquareModulus(SquareModulus):
         over_ranges(work, len(numbers), n_jobs, multiple=LANES)
         return products
 
+    def root_powers(self, numbers: Words, exponent: int, *, n_jobs: int) -> Words:
+        """Raise numbers to the same power, modulo the root."""
+        constants = self._constants
+        numbers = self._enterable(numbers)
+        window = ifma_powers.window_bits(exponent.bit_length())
+        digits = ifma_powers.exponent_digits(exponent, window)
+        powers = np.empty((len(numbers), self.words), dtype=np.uint64)
+
+        def work(first: int, end: int) -> None:
+            workspace = constants.workspace(ifma_powers.TABLE + (1 << window))
+            ifma_powers.raise_modulo_root(
+                workspace, constants.limbs, numbers[first:end], digits, window, powers[first:end]
+            )
+
+        over_ranges(work, len(numbers), n_jobs, multiple=LANES)
+        return powers
+
     def all_units(self, numbers: Words, *, n_jobs: int) -> bool:
         """Tell whether no number below the root shares a factor with it."""
         constants = self._constants
@@ -223,10 +240,7 @@ class IfmaSquareModulus(SquareModulus):
 
     def _raise(self, numbers: Words, exponent: int, n_jobs: int) -> Words:
         constants = self._constants
-        if wide.first_not_below(numbers, constants.radix**2) is not None:
-            square = mpz(self.root) ** 2  # far too long, as with primes of unequal length
-            numbers = wide.from_integers([x % square for x in wide.to_mpz(numbers)], 2 * self.words)
-        numbers = frozen(numbers)
+        numbers = self._enterable(numbers)
         window = ifma_powers.window_bits(exponent.bit_length())
         digits = ifma_powers.exponent_digits(exponent, window)
         values = np.empty((len(numbers), 2 * constants.limbs), dtype=np.uint64)
@@ -239,6 +253,13 @@ class IfmaSquareModulus(SquareModulus):
 
         over_ranges(work, len(numbers), n_jobs, multiple=LANES)
         return values
+
+    def _enterable(self, numbers: Words) -> Words:
+        """Return numbers modulo ``root**2`` that are below ``R**2``, as kernels take them."""
+        if wide.first_not_below(numbers, self._constants.radix**2) is not None:
+            square = mpz(self.root) ** 2  # far too long, as with primes of unequal length
+            numbers = wide.from_integers([x % square for x in wide.to_mpz(numbers)], 2 * self.words)
+        return frozen(numbers)
 
     def _corrections(self, length: int) -> Words:
         """Return tables of powers of R with exponents up to `length`.
@@ -326,6 +347,7 @@ def _load_kernels() -> None:
             (ifma_settle.multiply_up, (*space, matrix, matrix, cube)),
             (ifma_settle.multiply_down, (*space, numbers, matrix, cube)),
             (ifma_powers.raise_all, (*space, numbers, integers, integer, matrix)),
+            (ifma_powers.raise_modulo_root, (*space, numbers, integers, integer, matrix)),
             (
                 ifma_powers.shift_and_multiply,
                 (*space, matrix, numba.boolean, *[integer] * 4, matrix),

@@ -1,4 +1,4 @@
-"""Powers and Horner's rule modulo ``m**2``, eight numbers at a time."""
+"""Powers modulo m and ``m**2``, and Horner's rule, eight numbers at a time."""
 
 import numpy as np
 from numpy import int64, uint64
@@ -7,7 +7,15 @@ from numpy.typing import NDArray
 from crypto.compiling import kernel
 from crypto.kernels.ifma_constants import CUBE, ONE, SQUARE, UNIT, WORK
 from crypto.kernels.ifma_emit import DIGIT_BITS, LANES
-from crypto.kernels.ifma_lanes import add, clear, copy, put_words, take_pair
+from crypto.kernels.ifma_lanes import (
+    add,
+    clear,
+    copy,
+    put_words,
+    reduce_once,
+    take_pair,
+    take_words,
+)
 from crypto.kernels.ifma_products import multiply, multiply_pairs, multiply_short, square
 
 POWER, BASE, TABLE = WORK, WORK + 2, WORK + 4
@@ -91,6 +99,53 @@ def raise_all(
         multiply_short(workspace, limbs, POWER, POWER, UNIT)
         for lane in range(lanes):
             take_pair(workspace, limbs, POWER, lane, values[first + lane])
+
+
+@kernel
+def raise_modulo_root(
+    workspace: NDArray[uint64],
+    limbs: int,
+    numbers: NDArray[uint64],
+    digits: NDArray[int64],
+    window: int,
+    powers: NDArray[uint64],
+) -> None:
+    """Raise numbers to one power modulo m, as `raise_all` does modulo ``m**2``.
+
+    Parameters
+    ----------
+    workspace : array
+        With ``TABLE + 2**window`` slots.
+    numbers : array of shape (count, any), uint64
+        In words, each below ``R**2``.
+    digits : array of int64
+        From `exponent_digits`.
+    window : int
+        Bits of a digit.
+    powers : array of shape (count, words), uint64
+        Written, below m.
+    """
+    count = numbers.shape[0]
+    for first in range(0, count, LANES):
+        lanes = min(LANES, count - first)
+        for lane in range(lanes):
+            put_number(workspace, limbs, BASE, lane, numbers[first + lane])
+        multiply(workspace, limbs, BASE, BASE, SQUARE)
+        multiply(workspace, limbs, BASE + 2, BASE + 2, CUBE)
+        add(workspace, limbs, BASE, BASE, BASE + 2)  # whose slot the table takes over
+        copy(workspace, limbs, TABLE, ONE, 1)
+        copy(workspace, limbs, TABLE + 1, BASE, 1)
+        for i in range(2, 1 << window):
+            multiply(workspace, limbs, TABLE + i, TABLE + i - 1, TABLE + 1)
+        copy(workspace, limbs, POWER, TABLE + digits[0], 1)
+        for i in range(1, digits.shape[0]):
+            for _ in range(window):
+                multiply(workspace, limbs, POWER, POWER, POWER)
+            multiply(workspace, limbs, POWER, POWER, TABLE + digits[i])
+        multiply(workspace, limbs, POWER, POWER, UNIT)
+        reduce_once(workspace, limbs, POWER)
+        for lane in range(lanes):
+            take_words(workspace, limbs, POWER, lane, powers[first + lane])
 
 
 @kernel

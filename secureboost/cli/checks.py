@@ -15,6 +15,8 @@ from pathlib import Path
 
 MIN_PYTHON = (3, 11)
 _MODULES = {"grpcio": "grpc", "scikit-learn": "sklearn"}
+_CHECKED_APART = {"rbcl"}
+"""Alignment goes on without it, so its absence is no failure; see `alignment_group`."""
 _EXTRAS = {
     "phe": ("phe", "scheme='phe'", "secureboost[phe]"),
     "pyarrow": ("pyarrow", "reading Parquet", "secureboost[parquet]"),
@@ -102,6 +104,8 @@ def dependencies() -> list[Check]:
         if "extra" in requirement:
             continue
         name, least = _parse(requirement)
+        if name in _CHECKED_APART:
+            continue
         problem, version = _try_import(_MODULES.get(name, name), name)
         if not problem and _numbers(version) < _numbers(least):
             problem = f"{version} is older than {least}"
@@ -138,6 +142,26 @@ def compute_engine() -> Check:
         return Check("compute engine", Status.FAIL, str(error), f"Run: unset {VARIABLE}")
     lacks = "".join(f"; {name} needs {what}" for name, what in choice.missing.items())
     return Check("compute engine", Status.OK, f"{choice.name}, {choice.why}{lacks}")
+
+
+def alignment_group() -> Check:
+    """Say in which group alignment compares ids, and why."""
+    from crypto.groups import GROUPS, best_group
+    from crypto.groups.ristretto import Ristretto255
+
+    name, used, best = "alignment group", best_group(), next(iter(GROUPS.values()))
+    if used is best:
+        others = ", ".join(other for other in GROUPS if other != used.name)
+        way = "eight at a time" if Ristretto255().vectors else "by libsodium"
+        found = f"{used.name}, the fastest, {way}; {others} with partners that lack it"
+        return Check(name, Status.OK, found)
+    return Check(
+        name,
+        Status.WARN,
+        f"{used.name}, because {best.name} {best.missing()}",
+        f"Alignment works, but with {used.name} it takes more than twice as long, and its hash is "
+        "not in constant time.",
+    )
 
 
 def processor() -> Check:

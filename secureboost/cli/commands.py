@@ -1,6 +1,7 @@
 """Registers every command with the application; a new command is a module and a name here."""
 
 from secureboost.cli import (  # noqa: F401 - importing registers
+    align,
     cert,
     cv,
     demo,

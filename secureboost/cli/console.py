@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from secureboost.errors import (
+    AlignmentError,
     ConfigError,
     DataError,
     ExitCode,
@@ -123,7 +124,16 @@ def exit_code(error: BaseException) -> ExitCode:
     codes: list[tuple[tuple[type[BaseException], ...], ExitCode]] = [
         ((Terminated,), ExitCode.TERMINATED),
         ((KeyboardInterrupt,), ExitCode.INTERRUPTED),
-        ((IntegrityError, ModelError, crypto.CellRangeError), ExitCode.INTEGRITY),
+        (
+            (
+                IntegrityError,
+                ModelError,
+                AlignmentError,
+                crypto.CellRangeError,
+                crypto.FaultError,
+            ),
+            ExitCode.INTEGRITY,
+        ),
         ((DataError, crypto.PlaintextError), ExitCode.DATA),
         (
             (
@@ -154,7 +164,14 @@ def exit_code(error: BaseException) -> ExitCode:
             ExitCode.UNREACHABLE,
         ),
         (
-            (parties.PeerRefusedError, parties.ProtocolError, crypto.CiphertextError),
+            (
+                parties.PeerRefusedError,
+                parties.ProtocolError,
+                crypto.BlindedValueError,
+                crypto.CiphertextError,
+                crypto.ElementError,
+                crypto.SignatureError,
+            ),
             ExitCode.REFUSED,
         ),
     ]

@@ -53,7 +53,7 @@ def cv(
     problem = read_problem(config, settings, folds, passphrase_file)
     if out is not None:
         check_outputs(out, (CSV_FILE, JSON_FILE), force=force)
-    with connected("cv", problem, out, registry) as (parties, record):
+    with connected("cv", problem, out, registry) as (problem, parties, record):
         seen: list[Round] = []  # the latest round of each fold
         progress = FoldProgress(folds, problem.model.n_estimators, stderr())
 

@@ -13,6 +13,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -37,7 +38,7 @@ def demo(
     out: Annotated[
         Path | None, typer.Option(help="Folder of the run. Default: runs/demo-<time>.")
     ] = None,
-    rows: Annotated[int, typer.Option(min=500, help="Customers of the made-up portfolio.")] = 10000,
+    rows: Annotated[int, typer.Option(min=500, help="Customers of both companies.")] = 10000,
     trees: Annotated[int, typer.Option(min=1, help="Trees.")] = TREES,
     key_bits: Annotated[int, typer.Option(help="Length of the key, at least 2048.")] = 2048,
     force: Annotated[
@@ -45,38 +46,45 @@ def demo(
     ] = False,
 ) -> None:
     """Watch a lender and a credit bureau train one model over mutual TLS, and compare it."""
+    from secureboost.cli.aligning import common_data
     from secureboost.cli.console import stderr
-    from secureboost.cli.train import remote_parties
+    from secureboost.cli.train import label_data, remote_parties
     from secureboost.cli.training import logged, print_times, train_logged
-    from secureboost.config import HoldOut, load_train_config
-    from secureboost.portfolio import make_portfolio
+    from secureboost.config import load_train_config
+    from secureboost.keyed_table import read_keyed_table
+    from secureboost.portfolio import make_raw_portfolio
     from secureboost.run import make_model, run
     from secureboost.run_folder import LOG_FILE, prepare_folder, write_run
     from secureboost.summary import make_report
-    from secureboost.targets import read_data
 
     say = stderr().print
     parameters = MODEL | {"n_estimators": trees, "key_bits": key_bits}
     model = make_model(parameters)  # tells a bad value before anything is written
     out = prepare_folder(out or Path("runs") / f"demo-{datetime.now():%Y%m%d-%H%M%S}", force=force)
-    portfolio = make_portfolio(rows)
-    hold_out = HoldOut(TEST_SIZE)
-    data = read_data(model, portfolio.lender, "default", hold_out, file="lender.csv")
+    portfolio = make_raw_portfolio(rows)
+    lender, bureau = portfolio.lender, portfolio.bureau
     say(
-        f"A lender ({data.X.shape[1]} columns, and who defaulted) and a credit bureau "
-        f"({portfolio.bureau.shape[1]} columns) share {rows:,} customers."
+        f"A lender has {len(lender):,} customers ({lender.shape[1] - 1} columns, and who "
+        f"defaulted), a credit bureau {len(bureau):,} people ({bureau.shape[1]} columns)."
     )
     write_companies(out, portfolio, parameters)
     with logged(out / "lender" / LOG_FILE) as log:
         with bureau_process(out / "bureau") as address:
-            say(f"The bureau's process listens. They train under {key_bits}-bit Paillier.")
+            say(
+                "The bureau's process listens. They find whom they have in common, then train "
+                f"under {key_bits}-bit Paillier."
+            )
             config = load_train_config(
                 out / "lender" / "train.toml", [f'party.bureau.address="{address}"']
             )
-            with remote_parties(config, data.X.index) as parties:
+            keyed = read_keyed_table(config.data.file, config.data.id, config.align)
+            with remote_parties(config) as parties:
+                data = common_data(
+                    keyed, parties, config.align, partial(label_data, config, model), log
+                )
                 federated = train_logged(data, parties, model, out / "lender", log)
         alone = run(data, [], make_model(parameters))
-        pooled, equal = compare_pooled(data, portfolio.bureau, federated, out / "bureau" / "models")
+        pooled, equal = compare_pooled(data, bureau, federated, out / "bureau" / "models")
         log.write("compared", federated_equals_pooled=equal)
         results = {"lender alone": alone, "federated": federated, "pooled plaintext": pooled}
         report = make_report(

@@ -64,6 +64,7 @@ def _run_all() -> "tuple[list[Check], Rates | None]":
         results.append(c.guarded(name, check))
         if results[-1].status is c.Status.FAIL:
             return results, None
+    results.append(c.guarded("alignment group", c.alignment_group))
     from secureboost.cli.selftest import measure
 
     rates = measure()

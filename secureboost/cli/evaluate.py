@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from secureboost.cli.app import command
-from secureboost.cli.options import RegistryFile
+from secureboost.cli.options import IdColumns, RegistryFile
 
 
 @command
@@ -19,9 +19,7 @@ def evaluate(
         Path, typer.Option(metavar="FILE", help="Table with the outcomes, CSV or Parquet.")
     ],
     target: Annotated[str, typer.Option(metavar="COLUMN", help="Its column with the label.")],
-    row_id: Annotated[
-        str, typer.Option("--id", metavar="COLUMN", help="Its column with the row ids.")
-    ],
+    row_id: IdColumns,
     score_id: Annotated[
         str, typer.Option(metavar="COLUMN", help="Column of SCORES with the row ids.")
     ] = "id",

@@ -9,6 +9,7 @@ import typer
 from secureboost.cli.app import command
 
 if TYPE_CHECKING:
+    from crypto.blind_rsa_private import SigningKey
     from crypto.paillier_private import PaillierPrivateKey
 
 
@@ -57,6 +58,13 @@ def keygen(
     key: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Key file to export from.")
     ] = None,
+    signing: Annotated[
+        bool,
+        typer.Option(
+            "--signing",
+            help="Make a feature party's signing key instead, for align.signing_key of `serve`.",
+        ),
+    ] = False,
     unprotected: Annotated[
         bool,
         typer.Option(
@@ -70,11 +78,13 @@ def keygen(
     Without a key file every run makes a key of its own and forgets it, which is as safe. A key
     file is worth having where partners want to see the same fingerprint each time. It serves both
     schemes of `train`, paillier and paillier-short-exponent-djn. Existing files are never replaced.
+
+    A feature party needs a key only if it offers to sign ids (method rsa of `secureboost align`).
     """
     if export_phe is not None:
-        if out is not None or import_phe is not None or key_bits is not None:
+        if out is not None or import_phe is not None or key_bits is not None or signing:
             raise typer.BadParameter(
-                "it goes with --key, not with --out, --import-phe or --key-bits.",
+                "it goes with --key, not with --out, --import-phe, --key-bits or --signing.",
                 param_hint="--export-phe",
             )
         if key is None:
@@ -93,7 +103,11 @@ def keygen(
         raise typer.BadParameter(
             "an imported key has its length; leave this out.", param_hint="--key-bits"
         )
-    _make(out, key_bits, passphrase_file, import_phe)
+    if import_phe is not None and signing:
+        raise typer.BadParameter(
+            "python-paillier's keys encrypt, they do not sign.", param_hint="--signing"
+        )
+    _make(out, key_bits, passphrase_file, import_phe, signing=signing)
 
 
 def public_path(private: Path) -> Path:
@@ -103,10 +117,16 @@ def public_path(private: Path) -> Path:
 
 
 def _make(
-    out: Path, key_bits: int | None, passphrase_file: Path | None, import_phe: Path | None
+    out: Path,
+    key_bits: int | None,
+    passphrase_file: Path | None,
+    import_phe: Path | None,
+    *,
+    signing: bool,
 ) -> None:
     import time
 
+    from crypto.blind_rsa import generate_signing_key
     from crypto.keyfile import write_private_key, write_public_key
     from crypto.modulus import DEFAULT_KEY_BITS, check_key_bits
     from crypto.paillier import PaillierScheme
@@ -123,7 +143,8 @@ def _make(
     imported = _read_phe(import_phe) if import_phe else None
     passphrase = new_passphrase(out, passphrase_file)
     began = time.perf_counter()
-    private = imported or PaillierScheme().generate(bits)
+    make = generate_signing_key if signing else PaillierScheme().generate
+    private: PaillierPrivateKey | SigningKey = imported or make(bits)
     seconds = time.perf_counter() - began
     write_private_key(out, private, passphrase)
     try:
@@ -133,7 +154,8 @@ def _make(
         raise
     public = private.public_key
     made = f"imported from {import_phe}" if imported else f"made in {format_seconds(seconds)}"
-    stdout().print(f"Paillier key of {public.key_bits} bits, {made}", style="bold")
+    kind = "Signing" if signing else "Paillier"
+    stdout().print(f"{kind} key of {public.key_bits} bits, {made}", style="bold")
     print_facts(
         [
             ("private key", out),
@@ -151,8 +173,11 @@ def _make(
         console.print(
             "An imported key encrypts several times more slowly than one made here.", style="dim"
         )
+    where = "`signing_key` in [align] of `secureboost serve`"
+    if not signing:
+        where = "`key` in the configuration of `secureboost train`"
     console.print(
-        f'Next: set  key = "{out}"  in the configuration of `secureboost train`. Keep the private '
+        f'Next: set {where} to "{out}". Keep the private '
         "file and its passphrase in different places. The public file is no secret: it lets "
         "others compare the fingerprint.",
         style="dim",

@@ -12,9 +12,10 @@ if TYPE_CHECKING:
 
 @command
 def messages(
-    trainer: Annotated[str, typer.Option(metavar="NAME", help="Which kind of model.")] = (
-        "secureboost"
-    ),
+    trainer: Annotated[
+        str,
+        typer.Option(metavar="NAME", help="Kind of model, or `align`: what finds common rows."),
+    ] = "secureboost",
     json: Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")] = False,
 ) -> None:
     """List every message that can cross the wire, and what its receiver learns.

@@ -4,6 +4,13 @@ from typing import Annotated
 
 import typer
 
+IdColumns = Annotated[
+    list[str],
+    typer.Option(
+        "--id", metavar="COLUMN", help="The id column; repeat if several are one id together."
+    ),
+]
+
 RegistryFile = Annotated[
     str | None,
     typer.Option(

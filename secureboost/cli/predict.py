@@ -1,10 +1,8 @@
 """``secureboost predict``: score rows with a trained model."""
 
-import contextlib
 import os
-from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -13,8 +11,7 @@ from secureboost.cli.app import command
 if TYPE_CHECKING:
     import pandas as pd
 
-    from secureboost.config import TrainConfig
-    from secureboost.party import Party
+Unmatched = Literal["error", "missing", "drop"]
 
 
 @command
@@ -24,8 +21,12 @@ def predict(
         Path | None, typer.Option(help="The rows to score; by default the configuration's file.")
     ] = None,
     row_id: Annotated[
-        str | None, typer.Option("--id", help="Its id column; by default the configuration's.")
-    ] = None,
+        list[str],
+        typer.Option(
+            "--id",
+            help="Its id column, by default the configuration's; repeat if several are one id.",
+        ),
+    ] = [],  # noqa: B006 - typer copies it
     party: Annotated[
         list[str], typer.Option(help="NAME=FILE of a party's table on this machine; repeat.")
     ] = [],  # noqa: B006 - typer copies it
@@ -35,6 +36,13 @@ def predict(
     settings: Annotated[
         list[str], typer.Option("--set", help="KEY=VALUE, over the configuration; repeat.")
     ] = [],  # noqa: B006 - typer copies it
+    unmatched: Annotated[
+        Unmatched,
+        typer.Option(
+            help="Rows that a party does not have: an error, scored with all of its columns "
+            "missing, or left out."
+        ),
+    ] = "error",
     out: Annotated[
         Path | None,
         typer.Option(
@@ -43,13 +51,19 @@ def predict(
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace the file.")] = False,
 ) -> None:
-    """Score rows: with tables on this machine (--party) or with other companies (--config)."""
+    """Score rows: with tables on this machine (--party) or with other companies (--config).
+
+    Other companies need not hold the same rows: the common ones are found first, as `secureboost
+    align` does. Each time that counts as an alignment of these rows at their side.
+    """
     from secureboost.cli.console import stderr
+    from secureboost.cli.scoring import common_rows, open_parties
     from secureboost.config import load_train_config
+    from secureboost.config_align import LabelAlign
     from secureboost.errors import ConfigError
+    from secureboost.keyed_table import read_keyed_table
     from secureboost.run import load_model, predictions
     from secureboost.run_folder import score_table, write_scores
-    from secureboost.tables import read_table
 
     if config is not None and party:
         raise ConfigError("give --party for tables here or --config for other companies, not both")
@@ -61,11 +75,15 @@ def predict(
     if file is None or id_column is None:
         raise ConfigError("name the rows to score: --data FILE and --id COLUMN, or --config")
     estimator = load_model(model)
-    table = read_table(file, id_column)
+    how = loaded.align if loaded else LabelAlign()
+    keyed = read_keyed_table(file, id_column, how)
     wanted = list(estimator.label_half_.feature_names)
-    X = choose_columns(table, wanted, str(file))
-    with open_parties(party, loaded, id_column, X.index) as parties:
-        scores = predictions(estimator, X, parties=parties)
+    choose_columns(keyed.frame, wanted, str(file))
+    with open_parties(party, loaded, id_column) as parties:
+        rows = common_rows(keyed, parties, how, unmatched, new_rows=data is not None)
+        X = rows[wanted]
+        missing: Literal["error", "missing"] = "missing" if unmatched == "missing" else "error"
+        scores = predictions(estimator, X, parties=parties, unmatched=missing)
     classes = estimator.label_half_.classes if scores.ndim == 2 else ()
     scored = score_table(X.index, "new", scores, classes)
     if out is None:
@@ -109,23 +127,3 @@ def choose_columns(table: "pd.DataFrame", wanted: list[str], file: str) -> "pd.D
             f"{did_you_mean(missing[0], map(str, table.columns))}"
         )
     return table[wanted]
-
-
-@contextlib.contextmanager
-def open_parties(
-    options: list[str], config: "TrainConfig | None", id_column: str, ids: "pd.Index"
-) -> Iterator[list["Party"]]:
-    """Tables on this machine as parties, or the companies of a configuration."""
-    from secureboost.cli.simulate import parse_parties
-    from secureboost.cli.train import remote_parties
-    from secureboost.party import FeatureParty
-    from secureboost.tables import read_table
-
-    if config is not None:
-        with remote_parties(config, ids) as parties:
-            yield list(parties)
-        return
-    yield [
-        FeatureParty(name, read_table(file, id_column))
-        for name, file in parse_parties(options).items()
-    ]

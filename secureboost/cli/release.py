@@ -54,11 +54,11 @@ def release(
     given, and is noted in your store (releases.jsonl).
     """
     from parties.certificates import read_pins
+    from secureboost.cli.answering import make_tls
     from secureboost.cli.console import stderr
     from secureboost.cli.predict import check_file
-    from secureboost.cli.serve import make_tls
     from secureboost.export.consent import release_half
-    from secureboost.gbdt.partner import LABEL_PARTY
+    from secureboost.partner import LABEL_PARTY
 
     check_file(out, force=force)
     loaded, halves = open_halves(config, settings, store)
@@ -123,7 +123,7 @@ def open_halves(
     ConfigError
         If neither or both are given, or there is no store.
     """
-    from secureboost.cli.serve import open_store
+    from secureboost.cli.answering import open_store
     from secureboost.config import load_serve_config
     from secureboost.errors import ConfigError
 

@@ -1,19 +1,24 @@
 """``secureboost simulate``: all parties on this machine, from files."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from secureboost.cli.app import command
-from secureboost.cli.options import RegistryFile
+from secureboost.cli.options import IdColumns, RegistryFile
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from secureboost.outcome import RunData
 
 
 @command
 def simulate(
     label: Annotated[Path, typer.Option(help="The lender's table, CSV or Parquet.")],
     target: Annotated[str, typer.Option(help="Its column with the label.")],
-    row_id: Annotated[str, typer.Option("--id", help="The id column, in every table.")],
+    row_id: IdColumns,
     party: Annotated[
         list[str], typer.Option(help="NAME=FILE of a feature party's table; repeat for more.")
     ],
@@ -40,23 +45,26 @@ def simulate(
 ) -> None:
     """Train over several tables on this machine, with the real encryption and messages.
 
-    Rows are joined by id; what two companies would run between them is `serve` and `train`.
+    Common rows are found as between companies, too. What two companies would run between them is
+    `serve` and `train`.
     """
-    from secureboost.cli.console import stderr
+    from secureboost.cli.aligning import common_data
     from secureboost.cli.training import new_record, train_and_report
     from secureboost.config import HoldOut
+    from secureboost.config_align import LabelAlign
     from secureboost.features import feature_matrix
+    from secureboost.keyed_table import read_keyed_table
     from secureboost.party import FeatureParty
     from secureboost.planning import ONE_PROCESS
     from secureboost.run import make_model
     from secureboost.run_folder import prepare_folder
     from secureboost.settings import apply_overrides, decode_settings
     from secureboost.summary import check_plannable
-    from secureboost.tables import join_tables, read_table
+    from secureboost.tables import read_table
     from secureboost.targets import read_data
-    from secureboost.trainers import get_trainer
+    from secureboost.trainers import get_model_trainer
 
-    get_trainer(trainer)
+    get_model_trainer(trainer)
     given = apply_overrides({}, settings)
     held_out = {name: given.pop(name) for name in HoldOut.__struct_fields__ if name in given}
     hold_out = decode_settings(held_out, HoldOut, Path())
@@ -66,24 +74,24 @@ def simulate(
     files = parse_parties(party)
     prepare_folder(out, force=force)
     tables = {name: read_table(file, row_id) for name, file in files.items()}
-    label_table = read_table(label, row_id)
-    # Checked before they are joined, while positions are those of the files.
-    read_data(model, label_table, target, hold_out, positive=positive, file=label.name)
+    keyed = read_keyed_table(label, row_id, LabelAlign())
+
+    def read(frame: "pd.DataFrame", file: str) -> "RunData":
+        return read_data(model, frame, target, hold_out, positive=positive, file=file)
+
+    # Checked before common rows are found, while positions are those of the files.
+    data = read(keyed.frame, keyed.name)
     for name, table in tables.items():
         feature_matrix(table, files[name].name)
-    joined, partners, counts = join_tables(label_table, tables)
-    stderr().print(str(counts))
-    common = f"{label.name}, common rows"
-    data = read_data(model, joined, target, hold_out, positive=positive, file=common)
-    parties = [FeatureParty(name, table) for name, table in partners.items()]
-    read = {label.name: label_table, **{files[name].name: table for name, table in tables.items()}}
+    parties = [FeatureParty(name, table, align=True) for name, table in tables.items()]
+    shown = {keyed.name: keyed.frame, **{files[name].name: table for name, table in tables.items()}}
     train_and_report(
-        data,
+        lambda log: common_data(keyed, parties, LabelAlign(), read, log),
         parties,
         model,
         out,
         title=f"{', '.join(files)} and the label party, simulated on one machine",
-        record=new_record("simulate", trainer, data, model, parties, read, out),
+        record=new_record("simulate", trainer, data, model, parties, shown, out),
         registry=registry,
         plan_over=ONE_PROCESS if plan else None,
     )
@@ -97,7 +105,7 @@ def parse_parties(options: list[str]) -> dict[str, Path]:
     ConfigError
         If one has another form, a name cannot be a party's, or a name is given twice.
     """
-    from secureboost.config import check_party_name
+    from secureboost.config_types import check_party_name
     from secureboost.errors import ConfigError
 
     files: dict[str, Path] = {}

@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from crypto.scheme import PrivateKey
     from secureboost.config import TrainConfig
     from secureboost.estimator import SecureBoostModel
+    from secureboost.outcome import RunData
     from secureboost.party import RemoteParty
     from secureboost.planning import Link
 
@@ -59,13 +61,13 @@ def train(
         typer.echo(f"{config} written; edit it, then: secureboost train {config}")
         return
 
+    from secureboost.cli.aligning import common_data
     from secureboost.cli.training import new_record, train_and_report
     from secureboost.estimator import CHECKPOINT_FILE
     from secureboost.gbdt.checkpoint import Recovery
-    from secureboost.run_folder import prepare_folder
+    from secureboost.keyed_table import read_keyed_table
+    from secureboost.run_folder import ALIGNMENT_FOLDER, prepare_folder
     from secureboost.summary import check_plannable
-    from secureboost.tables import read_table
-    from secureboost.targets import read_data
 
     loaded = load_train_config(config, settings)
     model = model_of(loaded)
@@ -74,19 +76,22 @@ def train(
     plan_over = line_to(loaded, link, latency) if plan else None
     make_key = key_from_file(loaded, model, passphrase_file) if loaded.key else None
     prepare_folder(loaded.out, force=force, resume=resume)
-    table = read_table(loaded.data.file, loaded.data.id)
-    data = read_data(
-        model,
-        table,
-        loaded.data.target,
-        loaded.hold_out,
-        positive=loaded.data.positive,
-        file=loaded.data.file.name,
+    keyed = read_keyed_table(
+        loaded.data.file, loaded.data.id, loaded.align, keep=[loaded.data.date]
     )
-    with remote_parties(loaded, data.X.index) as parties:
-        read = {loaded.data.file.name: table}
+    data = label_data(loaded, model, keyed.frame)  # its mistakes are told before anybody is asked
+    with remote_parties(loaded) as parties:
+        read = {keyed.name: keyed.frame}
         train_and_report(
-            data,
+            lambda log: common_data(
+                keyed,
+                parties,
+                loaded.align,
+                partial(label_data, loaded, model),
+                log,
+                keep_in=loaded.out / ALIGNMENT_FOLDER,
+                resume=resume,
+            ),
             parties,
             model,
             loaded.out,
@@ -109,9 +114,9 @@ def model_of(config: "TrainConfig") -> "SecureBoostModel":
     """
     from secureboost.errors import ConfigError
     from secureboost.run import make_model
-    from secureboost.trainers import get_trainer
+    from secureboost.trainers import get_model_trainer
 
-    get_trainer(config.trainer)
+    get_model_trainer(config.trainer)
     model = make_model(parameters_of(config))
     if model.scheme == "plain":
         raise ConfigError(
@@ -120,6 +125,30 @@ def model_of(config: "TrainConfig") -> "SecureBoostModel":
             "model.scheme",
         )
     return model
+
+
+def label_data(
+    config: "TrainConfig",
+    model: "SecureBoostModel",
+    frame: "pd.DataFrame",
+    file: str | None = None,
+) -> "RunData":
+    """What is learnt of a table, as a configuration has it.
+
+    Raises
+    ------
+    ConfigError, DataError
+    """
+    from secureboost.targets import read_data
+
+    return read_data(
+        model,
+        frame,
+        config.data.target,
+        config.hold_out,
+        positive=config.data.positive,
+        file=file or config.data.file.name,
+    )
 
 
 def parameters_of(config: "TrainConfig") -> dict[str, Any]:
@@ -161,8 +190,8 @@ def line_to(config: "TrainConfig", megabits: float, latency: float) -> "Link":
 
 
 @contextlib.contextmanager
-def remote_parties(config: "TrainConfig", ids: "pd.Index") -> Iterator[list["RemoteParty"]]:
-    """Prepare the feature parties that a configuration names, over these common ids.
+def remote_parties(config: "TrainConfig") -> Iterator[list["RemoteParty"]]:
+    """Prepare the feature parties that a configuration names.
 
     Says on stderr who is connected to how; a mistake in certificates or addresses shows here.
     """
@@ -178,7 +207,6 @@ def remote_parties(config: "TrainConfig", ids: "pd.Index") -> Iterator[list["Rem
                 name,
                 partner.address or partner.listen or "",
                 tls=TLS(config.tls.certificate, config.tls.key, partner.certificate),
-                index=ids,
                 timeout=partner.timeout,
                 connect_timeout=patience,
                 listen=partner.listen is not None,

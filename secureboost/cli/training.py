@@ -1,7 +1,6 @@
 """What `train` and `simulate` do once the tables are read: train, show, write."""
 
 import contextlib
-import logging
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -12,6 +11,7 @@ from crypto.scheme import PrivateKey
 from secureboost.cli.console import exit_code, result_table, stderr, stdout
 from secureboost.cli.recording import recorded
 from secureboost.cli.runlog import RunLog
+from secureboost.cli.watching import bytes_of, log_compilations
 from secureboost.errors import ExitCode
 from secureboost.estimator import SecureBoostModel
 from secureboost.gbdt.checkpoint import Recovery
@@ -36,7 +36,7 @@ from secureboost.units import format_bytes, format_seconds
 
 
 def train_and_report(
-    data: RunData,
+    prepare: Callable[[RunLog], RunData],
     parties: Sequence[Party],
     model: SecureBoostModel,
     out: Path,
@@ -52,7 +52,8 @@ def train_and_report(
 
     Parameters
     ----------
-    data : RunData
+    prepare : callable
+        Finds the common rows and makes what is learnt of them.
     parties : sequence of Party
     model : SecureBoostModel
     out : Path
@@ -69,6 +70,7 @@ def train_and_report(
         Calibrate before, and show afterwards what was to be expected over this line.
     """
     with recorded(registry, record), logged(out / LOG_FILE) as log:
+        data = prepare(log)
         rates = calibrated(model) if plan_over else None
         result = train_logged(data, parties, model, out, log, make_key=make_key, recovery=recovery)
         planned: list[Compared] = []
@@ -182,19 +184,6 @@ def train_logged(
         bytes_received=result.bytes_received,
     )
     return result
-
-
-def bytes_of(parties: Sequence[Party]) -> tuple[int, int]:
-    """Bytes sent and received so far in the latest sessions with these parties."""
-    by_request = [party.peer.traffic.values() for party in parties if party.peer is not None]
-    traffic = [t for values in by_request for t in values]
-    return sum(t.bytes_sent for t in traffic), sum(t.bytes_received for t in traffic)
-
-
-def log_compilations() -> None:
-    """Let a first compilation say so, and no other log; without the line it looks like a hang."""
-    logging.getLogger().addHandler(logging.NullHandler())
-    logging.getLogger("crypto").addHandler(logging.lastResort or logging.StreamHandler())
 
 
 @contextlib.contextmanager

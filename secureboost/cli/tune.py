@@ -76,7 +76,7 @@ def tune(
         None if space is None else read_space(space, problem.model, parameters_of(problem.config))
     )
     check_outputs(out, (BEST_FILE, CSV_FILE), force=force)
-    with connected("tune", problem, out, registry) as (parties, record):
+    with connected("tune", problem, out, registry) as (problem, parties, record):
         console = stderr()
         done: list[Trial] = []
         progress = FoldProgress(

@@ -3,7 +3,8 @@
 import contextlib
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,21 +14,23 @@ from numpy.typing import NDArray
 from sklearn.base import clone
 from sklearn.model_selection import KFold, StratifiedKFold
 
+from secureboost.cli.aligning import common_data
 from secureboost.cli.console import stderr
 from secureboost.cli.recording import recorded
-from secureboost.cli.train import key_from_file, model_of, remote_parties
-from secureboost.cli.training import bytes_of, log_compilations, new_record
+from secureboost.cli.train import key_from_file, label_data, model_of, remote_parties
+from secureboost.cli.training import new_record
+from secureboost.cli.watching import bytes_of, log_compilations
 from secureboost.config import TrainConfig, load_train_config
 from secureboost.errors import ConfigError
 from secureboost.estimator import SecureBoostModel
 from secureboost.eval_metrics import EvalMetric
 from secureboost.files import check_writable
+from secureboost.keyed_table import KeyedTable, read_keyed_table
 from secureboost.outcome import RunData
 from secureboost.party import RemoteParty
 from secureboost.run import check_constrained
 from secureboost.runs import Record
-from secureboost.tables import read_table
-from secureboost.targets import check_metrics, read_data
+from secureboost.targets import check_metrics
 from secureboost.units import format_bytes, format_seconds
 from secureboost.validation import TEST, TRAIN, CVResult, MakeKey, Splits
 
@@ -41,10 +44,11 @@ class Problem:
     config : TrainConfig
     model : SecureBoostModel
         With the parameters of the configuration; not fitted.
-    table : DataFrame
+    keyed : KeyedTable
         The label party's file.
     data : RunData
-        What was read from it. Only its training rows take part.
+        What was read from it; of the rows that all parties have, as soon as they are connected.
+        Only its training rows take part.
     splits : list of (array, array)
         Of each fold the positions among them of its training rows and of its test rows.
     make_key : callable or None
@@ -53,7 +57,7 @@ class Problem:
 
     config: TrainConfig
     model: SecureBoostModel
-    table: pd.DataFrame
+    keyed: KeyedTable
     data: RunData
     splits: Splits
     make_key: MakeKey | None
@@ -101,25 +105,29 @@ def read_problem(
     loaded = load_train_config(config, settings)
     model = model_of(loaded)
     make_key = key_from_file(loaded, model, passphrase_file) if loaded.key else None
-    table = read_table(loaded.data.file, loaded.data.id)
-    data = read_data(
-        # Folds have test rows of their own, so nothing need be held out for early stopping.
-        clone(model).set_params(early_stopping_rounds=None),
-        table,
-        loaded.data.target,
-        loaded.hold_out,
-        positive=loaded.data.positive,
-        file=loaded.data.file.name,
+    keyed = read_keyed_table(
+        loaded.data.file, loaded.data.id, loaded.align, keep=[loaded.data.date]
     )
+    data = read_problem_data(loaded, model, keyed.frame)
     splits = make_splits(model, data, n_folds, loaded.seed)
-    return Problem(loaded, model, table, data, splits, make_key)
+    return Problem(loaded, model, keyed, data, splits, make_key)
+
+
+def read_problem_data(
+    config: TrainConfig, model: SecureBoostModel, frame: pd.DataFrame, file: str | None = None
+) -> RunData:
+    """What is cross-validated of a table; see `label_data`."""
+    # Folds have test rows of their own, so nothing need be held out for early stopping.
+    return label_data(config, clone(model).set_params(early_stopping_rounds=None), frame, file)
 
 
 @contextlib.contextmanager
 def connected(
     command: str, problem: Problem, out: Path | None, registry: str | None
-) -> Iterator[tuple[list[RemoteParty], Record]]:
-    """Prepare the parties, and record what follows as a run.
+) -> Iterator[tuple[Problem, list[RemoteParty], Record]]:
+    """Find the rows that all parties have, and record what follows as a run.
+
+    The problem that is given back is that of the common rows.
 
     Parameters
     ----------
@@ -132,20 +140,28 @@ def connected(
 
     Raises
     ------
-    ConfigError, parties.errors.PartyError
+    ConfigError, DataError, parties.errors.PartyError
     """
-    config, model, data = problem.config, problem.model, problem.data
+    config, model, data, keyed = problem.config, problem.model, problem.data, problem.keyed
     log_compilations()
-    with remote_parties(config, data.X.index) as parties:
+    with remote_parties(config) as parties:
         check_constrained(model, data, parties)
-        stderr().print(str(problem))
-        read = {config.data.file.name: problem.table}
+        read = {keyed.name: keyed.frame}
         record = new_record(command, config.trainer, data, model, parties, read, out)
         record.parameters["folds"] = len(problem.splits)
         with recorded(registry, record):
             started = time.perf_counter()
             try:
-                yield parties, record
+                data = common_data(
+                    keyed,
+                    parties,
+                    config.align,
+                    partial(read_problem_data, config, model),
+                )
+                splits = make_splits(model, data, len(problem.splits), config.seed)
+                problem = replace(problem, data=data, splits=splits)
+                stderr().print(str(problem))
+                yield problem, parties, record
             finally:
                 record.seconds[command] = time.perf_counter() - started
                 record.bytes_sent, record.bytes_received = bytes_of(parties)

@@ -41,8 +41,7 @@ class SidesParty(Party):
         answerer = Answerer(
             self.name,
             codec,
-            lambda _hello: _SidesService(self._sides),
-            trainer=trainer.name,
+            {trainer.name: lambda _hello: _SidesService(self._sides)},
             software_version=__version__,
         )
         self.peer = Peer(self.name, LocalTransport(answerer), codec)

@@ -155,7 +155,7 @@ class Booster:
             for output in outputs:
                 part = slice(None) if output == ALL_OUTPUTS else slice(output, output + 1)
                 gradients = self._integers(
-                    gradient[:, part], hessian[:, part], active, len(model.raw)
+                    gradient[:, part], hessian[:, part], active, weight > 0.0, len(model.raw)
                 )
                 features = self._draw_features(draws, sources, rules, model.rounds)
                 number = len(model.trees) + len(grown)
@@ -193,6 +193,7 @@ class Booster:
         gradient: NDArray[np.float64],
         hessian: NDArray[np.float64],
         active: NDArray[np.bool_],
+        weighted: NDArray[np.bool_],
         n_rows: int,
     ) -> Gradients:
         """What the sources of one tree add up."""
@@ -205,7 +206,9 @@ class Booster:
         counted = np.zeros(n_rows, dtype=np.bool_)
         hidden = self._params.sampling_method == "goss" and self._params.goss_hide_rows
         counted[:n_training] = True if hidden else active
-        return Gradients(values, counted, gradient_bits, hessian_bits)
+        of_weight = np.zeros(n_rows, dtype=np.bool_)
+        of_weight[:n_training] = weighted
+        return Gradients(values, counted, gradient_bits, hessian_bits, of_weight)
 
     def _draw_features(
         self,

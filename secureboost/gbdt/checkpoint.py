@@ -16,14 +16,15 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from secureboost.alignment import Alignment
 from secureboost.errors import ConfigError, ModelError
 from secureboost.files import check_writable, write_atomically
 from secureboost.gbdt.booster import ALL_OUTPUTS, Boosted
 from secureboost.gbdt.model import VERSION
 from secureboost.gbdt.monitor import History
-from secureboost.gbdt.partner import Partner
 from secureboost.gbdt.tree import node_dtype
 from secureboost.gbdt.warm_start import Base
+from secureboost.partner import Partner
 
 _DIGEST_BYTES = 32
 _FREE = frozenset({"n_jobs", "scheme", "key_bits"})  # parameters that do not change the model
@@ -187,8 +188,8 @@ def run_digests(
         "init_model": "" if base is None else base.half.model_id,
     }
     for partner in partners:
-        ids = "\n".join(partner.ids[row] for row in partner.rows)
-        digests[f"rows of party {partner.name!r}"] = _digest(ids.encode())
+        what = "alignment with" if isinstance(partner.agreed, Alignment) else "rows of"
+        digests[f"{what} party {partner.name!r}"] = partner.row_digest()
     return digests
 
 

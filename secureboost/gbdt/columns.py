@@ -17,6 +17,9 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     from secureboost.gbdt.partition import RowPartition
 
+ACTIVE, WEIGHTED = 1, 2
+"""What a row stands for where rows are counted (`Gradients.standing`)."""
+
 
 @dataclass(frozen=True, repr=False)
 class Gradients:
@@ -33,12 +36,24 @@ class Gradients:
     gradient_bits, hessian_bits : int
         The real numbers are ``values[:, 0::2] * 2.0**-gradient_bits`` and
         ``values[:, 1::2] * 2.0**-hessian_bits``.
+    weighted : array of shape (n_rows,), bool, optional
+        Rows of positive weight; all by default. The label party knows them and counts no others
+        where a number of rows matters. A feature party cannot tell them, and counts all that are
+        active.
     """
 
     values: NDArray[np.int64]
     active: NDArray[np.bool_]
     gradient_bits: int
     hessian_bits: int
+    weighted: NDArray[np.bool_] | None = None
+
+    @property
+    def standing(self) -> NDArray[np.uint8]:
+        """Of each row: 0 not active, `ACTIVE`, or `WEIGHTED`: active and of positive weight."""
+        standing = self.active.astype(np.uint8)
+        standing[self.active if self.weighted is None else self.active & self.weighted] = WEIGHTED
+        return standing
 
     @property
     def n_outputs(self) -> int:

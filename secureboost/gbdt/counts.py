@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from secureboost.compiling import kernel
+from secureboost.gbdt.columns import ACTIVE
 
 
 class NodeCounts:
@@ -27,6 +28,8 @@ class NodeCounts:
         Columns of categories.
     min_group : int, or array of shape (n_features,)
         Fewest active rows of a category that may go left; see `group_floors`.
+    least : int, or array of shape (n_features,)
+        What a row must stand for to count: `columns.ACTIVE` or `columns.WEIGHTED`.
     """
 
     def __init__(
@@ -36,8 +39,10 @@ class NodeCounts:
         min_child_samples: int,
         categorical: NDArray[np.bool_],
         min_group: int | NDArray[np.int64],
+        least: int | NDArray[np.uint8] = ACTIVE,
     ) -> None:
         self._binned = binned
+        self._least = np.broadcast_to(np.asarray(least, dtype=np.uint8), len(categorical)).copy()
         self._max_bin = max_bin
         self._min_child_samples = min_child_samples
         self._categorical = categorical
@@ -46,12 +51,20 @@ class NodeCounts:
         self._n_features = 0
         self._groups = np.empty(0, dtype=np.intp)  # the tree's columns of categories
         self._counted = np.empty(0, dtype=np.int32)
-        self._active = np.empty(0, dtype=np.bool_)
+        self._standing = np.empty(0, dtype=np.uint8)
         self._kept: dict[int, NDArray[np.int32]] = {}
 
-    def begin_tree(self, active: NDArray[np.bool_], features: NDArray[np.int32]) -> None:
-        """Start a tree over these active rows and these columns."""
-        self._active = active
+    def begin_tree(self, standing: NDArray[np.uint8], features: NDArray[np.int32]) -> None:
+        """Start a tree over these columns.
+
+        Parameters
+        ----------
+        standing : array of shape (n_rows,), uint8
+            Of each row (`columns.Gradients.standing`); those that stand for less than a column's
+            `least` do not count in it.
+        features : array, int32
+        """
+        self._standing = standing
         self._n_features = len(features)
         self._groups = np.flatnonzero(self._categorical[features])
         self._floors_of_groups = self._floors[features[self._groups]]
@@ -127,7 +140,8 @@ class NodeCounts:
 
     def _count(self, rows: NDArray[np.int32]) -> NDArray[np.int32]:
         counts = np.zeros((len(self._counted), self._max_bin + 1), dtype=np.int32)
-        count_bins(self._binned, self._counted, rows, self._active, counts)
+        least = self._least[self._counted]
+        count_bins(self._binned, self._counted, rows, self._standing, least, counts)
         return counts
 
 
@@ -177,12 +191,24 @@ def count_bins(
     binned: NDArray[np.uint8],
     features: NDArray[np.int32],
     rows: NDArray[np.int32],
-    active: NDArray[np.bool_],
+    standing: NDArray[np.uint8],
+    least: NDArray[np.uint8],
     counts: NDArray[np.int32],
 ) -> None:
-    """Add the active rows by bin to `counts`, shape (len(features), max_bin + 1)."""
+    """Add the rows that count by bin to `counts`, shape (len(features), max_bin + 1).
+
+    Parameters
+    ----------
+    binned : array of shape (n_features, n_rows), uint8
+    features : array of shape (f,), int32
+    rows : array, int32
+    standing : array of shape (n_rows,), uint8
+    least : array of shape (f,), uint8
+        Rows count in a column if they stand for at least this.
+    counts : array of shape (f, max_bin + 1), int32
+    """
     for f in range(len(features)):
         column = binned[features[f]]
         for row in rows:
-            if active[row]:
+            if standing[row] >= least[f]:
                 counts[f, column[row]] += 1

@@ -11,15 +11,26 @@ from typing import Any
 
 import numpy as np
 from joblib import effective_n_jobs
+from numpy.typing import NDArray
 
 from crypto.errors import CryptoError, UnavailableError
 from crypto.scheme import PublicKey
 from crypto.schemes import load_public_key
-from parties.messages import Ack, MatchRows, Message, Refusal, Reply, Request
-from parties.rows import check_rows
+from parties.messages import (
+    Ack,
+    MatchRows,
+    Message,
+    Refusal,
+    Reply,
+    Request,
+    SessionCode,
+    UseAlignment,
+)
 from parties.service import Service
+from secureboost.agreed_rows import AgreedRows, aligned_rows, matched_rows
+from secureboost.alignment import ABSENT
 from secureboost.gbdt.feature_bins import bin_rows
-from secureboost.gbdt.feature_routes import answer_route, check_positions
+from secureboost.gbdt.feature_routes import answer_route
 from secureboost.gbdt.feature_start import begin_half, find_earlier
 from secureboost.gbdt.feature_table import FeatureTable
 from secureboost.gbdt.feature_training import FeatureTraining, not_none, spend_histograms
@@ -70,16 +81,18 @@ class FeatureSession(Service):
         self._in_process = in_process
         self._insecure_test_keys = insecure_test_keys
         self._n_jobs = effective_n_jobs(n_jobs)
+        self._agreed: AgreedRows | None = None
         self._training: FeatureTraining | None = None
         self._answers: Mapping[type[Message], Callable[[Any], Reply]] = {
-            MatchRows: self._match_rows,
+            MatchRows: lambda request: self._count_in(matched_rows(request, self._table)),
+            UseAlignment: lambda request: self._count_in(aligned_rows(request, self._table)),
             Setup: self._setup,
             GradientBlock: lambda request: not_none(self._training).load(request),
             HistogramsOf: lambda request: not_none(self._training).histograms(request),
             Divide: lambda request: not_none(self._training).divide(request),
             Keep: lambda request: not_none(self._training).keep(request),
             Finish: self._finish,
-            Route: lambda request: answer_route(request, self._table),
+            Route: lambda request: answer_route(request, self._table, not_none(self._agreed)),
         }
 
     def answer(self, request: Request[Any]) -> Reply:
@@ -106,20 +119,20 @@ class FeatureSession(Service):
             self._training.close()
         self._training = None
 
-    def _match_rows(self, request: MatchRows) -> Ack:
-        check_rows(request, self._table.ids)
+    def _count_in(self, agreed: AgreedRows) -> Ack:
+        self._agreed = agreed
         return Ack()
 
     def _setup(self, request: Setup) -> Ready:
         table = self._table
         check_terms(request, table.policy)
         key = self._load_key(request)
-        check_positions(request.rows, table)
-        check_training_rows(request, table.policy)
+        rows = not_none(self._agreed).at(request.rows)
+        check_training_rows(request, rows, table.policy)
         earlier = find_earlier(request, table)
         # the numbers of bins tell whether rows share values, so they count as an answer
         spend_histograms(table, 1)
-        bins = bin_rows(table, request.rows, request.n_training, request.max_bin, self._n_jobs)
+        bins = bin_rows(table, rows, request.n_training, request.max_bin, self._n_jobs)
         half = begin_half(request, table, bins, earlier)
         self._training = FeatureTraining(
             request,
@@ -197,18 +210,27 @@ def check_terms(request: Setup, policy: Policy) -> None:
         )
 
 
-def check_training_rows(request: Setup, policy: Policy) -> None:
-    """Refuse more training rows than rows, or fewer than the floor.
+def check_training_rows(request: Setup, rows: NDArray[np.int32], policy: Policy) -> None:
+    """Refuse more training rows than rows, or fewer that this party has than its floor.
+
+    Parameters
+    ----------
+    request : Setup
+    rows : array of shape (n_rows,), int32
+        Its rows in this party's table; `alignment.ABSENT` for those that it does not have.
+    policy : Policy
 
     Raises
     ------
     Refusal
     """
     if request.n_training > len(request.rows):
-        raise Refusal(Code.ROWS, f"n_training={request.n_training} of {len(request.rows)} rows")
-    if request.n_training < policy.min_child_samples:
+        raise Refusal(
+            SessionCode.ROWS_REFUSED, f"n_training={request.n_training} of {len(request.rows)} rows"
+        )
+    n_held = np.count_nonzero(rows[: request.n_training] != ABSENT)
+    if n_held < policy.min_child_samples:
         raise Refusal(
             Code.POLICY,
-            f"{request.n_training} rows are fewer than this party's floor of "
-            f"{policy.min_child_samples}",
+            f"{n_held} rows are fewer than this party's floor of {policy.min_child_samples}",
         )

@@ -8,9 +8,11 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from secureboost.alignment import ABSENT
 from secureboost.binning import BinMapper
 from secureboost.dictionary import Categories
 from secureboost.gbdt.feature_table import FeatureTable
+from secureboost.gbdt.row_order import RowOrder
 
 
 @dataclass(frozen=True, repr=False)
@@ -23,7 +25,7 @@ class FeatureBins:
         Cut by the first `n_training` rows.
     binned : array of shape (n_features, n_rows), uint8
     rows : array of shape (n_rows,), int32
-        Positions of the rows in the table.
+        Positions of the rows in the table; `alignment.ABSENT` where it has none.
     n_training : int
     categories : Categories
         For each column of categories the names of its codes (bins); None for a column of numbers.
@@ -50,9 +52,11 @@ class FeatureBins:
         """SHA-256 of bins, edges, names of categories and choice of rows.
 
         The rows are in it so that nobody learns from "the same bins or not" whether two rows are
-        alike, by asking for the one in the place of the other.
+        alike, by asking for the one in the place of the other. Their order is not: it is another
+        one where both sides have agreed on the same rows anew.
         """
         mapper = self.mapper
+        order = RowOrder.by_position(self.rows, self.n_training).rows
         head = (
             mapper.max_bin,
             self.n_training,
@@ -60,8 +64,10 @@ class FeatureBins:
             [len(edges) for edges in mapper.edges],
         )
         digest = hashlib.sha256(msgspec.msgpack.encode(head))
-        for array in (self.rows, *mapper.edges, self.binned):
+        for array in (self.rows[order], *mapper.edges):
             digest.update(np.ascontiguousarray(array).data)
+        for bins in self.binned:
+            digest.update(bins[order].data)
         return digest.digest()
 
 
@@ -74,6 +80,7 @@ def bin_rows(
     ----------
     table : FeatureTable
     rows : array of shape (n_rows,), int32
+        In the table; `alignment.ABSENT` for a row of missing values.
     n_training : int
         At most ``len(rows)``.
     max_bin : int
@@ -81,6 +88,7 @@ def bin_rows(
         Threads.
     """
     X = table.columns[:, rows].T
+    X[rows == ABSENT] = np.nan
     mapper = BinMapper.fit(X[:n_training], max_bin, categorical=table.categorical, n_jobs=n_jobs)
     return FeatureBins(
         mapper=mapper,

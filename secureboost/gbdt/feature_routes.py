@@ -6,6 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from parties.messages import Refusal
+from secureboost.agreed_rows import AgreedRows
+from secureboost.alignment import ABSENT
 from secureboost.compiling import kernel
 from secureboost.dictionary import Categories, map_codes
 from secureboost.errors import DataError, ModelError
@@ -20,22 +22,15 @@ log = logging.getLogger(__name__)
 _MISSING = 255  # codes of a model are below this
 
 
-def check_positions(rows: NDArray[np.int32], table: FeatureTable) -> None:
-    """Check that `rows` are distinct positions in the table, at least one.
-
-    Raises
-    ------
-    Refusal
-    """
-    n = len(table.ids)
-    if len(rows) == 0 or rows.min() < 0 or rows.max() >= n:
-        raise Refusal(Code.ROWS, f"rows must be positions in 0..{n - 1}, and at least one")
-    if len(np.unique(rows)) != len(rows):
-        raise Refusal(Code.ROWS, "a row is named twice; rows must be distinct")
-
-
-def answer_route(request: Route, table: FeatureTable) -> Routes:
+def answer_route(request: Route, table: FeatureTable, agreed: AgreedRows) -> Routes:
     """Send rows past every split of a model.
+
+    Parameters
+    ----------
+    request : Route
+    table : FeatureTable
+    agreed : AgreedRows
+        What `Route.rows` count in.
 
     Raises
     ------
@@ -44,8 +39,7 @@ def answer_route(request: Route, table: FeatureTable) -> Routes:
         budget is spent.
     """
     half, lookups = _load(request.model_id, table)
-    rows = request.rows
-    check_positions(rows, table)
+    rows = agreed.at(request.rows)
     if not table.budget.spend_routes(len(rows)):
         raise Refusal(
             Code.BUDGET,
@@ -68,6 +62,7 @@ def sides_of_rows(
     splits : tuple of PartnerSplit
     columns : array of shape (n_features, n_all_rows), float32
     rows : array of shape (n,), int32
+        `alignment.ABSENT` for a row of missing values.
     lookups : list of (array, int32, or None)
         For columns of categories the model's code of each of the table's codes, -1 where it has
         none (`dictionary.map_codes`).
@@ -108,6 +103,7 @@ def model_codes(
     column : array of shape (n_all_rows,), float32
         The table's codes; NaN is missing.
     rows : array of shape (n,), int32
+        `alignment.ABSENT` for a row of missing values.
     lookup : array, int32, or None
         The model's code of each of the table's codes, or -1; None where the table has no value.
     """
@@ -115,7 +111,8 @@ def model_codes(
     if lookup is not None:
         known[:-1] = np.where(lookup < 0, _MISSING, lookup)
     values = column[rows]
-    return known[np.where(np.isnan(values), len(known) - 1, values).astype(np.int32)]
+    missing = np.isnan(values) | (rows == ABSENT)
+    return known[np.where(missing, len(known) - 1, values).astype(np.int32)]
 
 
 @kernel

@@ -1,12 +1,13 @@
 """What a feature party brings to all of its sessions."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from secureboost.alignment import AlignmentStore, MemoryAlignments
 from secureboost.dictionary import Categories, is_categorical
 from secureboost.gbdt.policy import Budget, Policy
 from secureboost.gbdt.store import HalfStore, MemoryStore
@@ -35,6 +36,11 @@ class FeatureTable:
         The declared sign of each column's effect; 0, the default, where none is declared.
     terms : mapping of str to object
         What the party allows and keeps of other trainers than this one, by the trainer's name.
+    alignments : AlignmentStore
+        Orders of rows that were agreed on with a label party; in memory by default.
+    key_digest : callable
+        Gives `alignment.keys_digest` of the table; called when a session begins with an alignment.
+        By default no alignment fits the table.
     """
 
     party: str
@@ -47,6 +53,8 @@ class FeatureTable:
     categories: Categories = ()
     monotone: NDArray[np.int8] = field(default_factory=lambda: np.zeros(0, dtype=np.int8))
     terms: Mapping[str, Any] = field(default_factory=dict)
+    alignments: AlignmentStore = field(default_factory=MemoryAlignments)
+    key_digest: Callable[[], bytes] = bytes
 
     def __post_init__(self) -> None:
         n_features = len(self.columns)

@@ -164,7 +164,7 @@ class FeatureTraining:
         rows_of_nodes = tree.check_frontier(request.nodes, request.node_of_row)
         spend_histograms(self._table, len(asked))
         if tree.features is None:
-            self._counts.begin_tree(tree.active, request.features)
+            self._counts.begin_tree(tree.active.view(np.uint8), request.features)
         tree.show(request.features, request.nodes, rows_of_nodes)
         with self._clock.phase("plan"):
             allowed = self._counts.allowed(request.nodes.tolist(), rows_of_nodes)

@@ -12,7 +12,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from parties.messages import Refusal
+from parties.messages import Refusal, SessionCode
 from secureboost.compiling import kernel
 from secureboost.gbdt.protocol import NO_NODE, Code
 
@@ -66,10 +66,11 @@ class FeatureTree:
             raise Refusal(Code.TREE, f"tree {self.tree} grows already; its rows cannot change")
         if len(rows) == 0 or rows[0] < self._next_row or rows[-1] >= self._n_training:
             raise Refusal(
-                Code.ROWS, f"a block's rows must lie in {self._next_row}..{self._n_training - 1}"
+                SessionCode.ROWS_REFUSED,
+                f"a block's rows must lie in {self._next_row}..{self._n_training - 1}",
             )
         if np.any(np.diff(rows) <= 0):
-            raise Refusal(Code.ROWS, "the rows of a block must ascend")
+            raise Refusal(SessionCode.ROWS_REFUSED, "the rows of a block must ascend")
         self.active[rows] = True
         self._next_row = int(rows[-1]) + 1
 
@@ -246,6 +247,7 @@ def route_bits(
     ----------
     columns : array of shape (n_features, n_all_rows), float32
     rows : array of shape (n,), int32
+        A negative one is a row of missing values.
     features, thresholds, missing_left : arrays of shape (n_splits,)
         Values at most the threshold go left; an infinite one sends every present value left.
         Splits with a negative feature are left out.
@@ -258,7 +260,8 @@ def route_bits(
         for feature in range(len(columns)):
             column = columns[feature]
             for i in range(count):
-                block[feature, i & 7, i >> 3] = column[rows[begin + i]]
+                row = rows[begin + i]
+                block[feature, i & 7, i >> 3] = column[row] if row >= 0 else np.float32(np.nan)
         n_bytes = (count + 7) >> 3
         last = np.uint8(0xFF >> (8 * n_bytes - count))
         for split in range(len(features)):

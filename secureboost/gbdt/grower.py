@@ -4,8 +4,9 @@
 
 A whole level (depthwise) or one node (lossguide) at a time. Every source is asked before the
 first answer is collected, so that all work side by side. Of two siblings the one with fewer
-active rows is asked for, the left one in a tie; the other is parent minus sibling, in integers,
-for all sources at once. A node's own totals are the label party's sums over its rows. Nodes that
+active rows is asked for, the left one in a tie (rows without weight included: a feature party must
+not learn from the choice which they are); the other is parent minus sibling, in integers, for all
+sources at once. A node's own totals are the label party's sums over its rows. Nodes that
 are withheld (`rules`) are asked of the label party's own columns only.
 """
 
@@ -21,7 +22,15 @@ from numpy.typing import NDArray
 from secureboost.clock import Clock
 from secureboost.compiling import kernel
 from secureboost.gbdt.codes import code_set, codes_in
-from secureboost.gbdt.columns import Columns, Frontier, Gradients, NodeHistograms, Split
+from secureboost.gbdt.columns import (
+    ACTIVE,
+    WEIGHTED,
+    Columns,
+    Frontier,
+    Gradients,
+    NodeHistograms,
+    Split,
+)
 from secureboost.gbdt.params import BoosterParams
 from secureboost.gbdt.partition import ROOT, RowPartition
 from secureboost.gbdt.rules import Rules, TreeRules
@@ -143,6 +152,8 @@ class _Node:
     Attributes
     ----------
     sums : array of shape (2 * n_outputs,), int64
+    n_active, n_weighted : int
+        Active rows, and those of positive weight among them (`columns.Gradients`).
     path : frozenset of int
         Global columns that split the nodes above.
     bounds : tuple of float
@@ -156,6 +167,7 @@ class _Node:
     sums: NDArray[np.int64]
     hessian: float
     n_active: int
+    n_weighted: int
     path: frozenset[int] = frozenset()
     bounds: tuple[float, float] = (-math.inf, math.inf)
     withheld: bool = False
@@ -186,6 +198,7 @@ class _Growth:
         self._rules = grower._rules
         self._n_splits = grower.n_splits
         self._gradients = gradients
+        self._standing = gradients.standing
         self._scales = (2.0**-gradients.gradient_bits, 2.0**-gradients.hessian_bits)
         self.partition = RowPartition(len(gradients.values))
         # the tree's columns side by side: whose, which of theirs, and what is known of them
@@ -206,8 +219,9 @@ class _Growth:
         self._global_of = first[self._owner_of] + self._feature_of
         self._tree_rules = TreeRules(self._rules, self._params, self._global_of, draws)
         self._features = features
-        sums, n_active = self._sum_rows(ROOT)
-        root = _Node(ROOT, 0, sums, self._hessian(sums), n_active, withheld=self._too_pure(ROOT))
+        sums, n_active, n_weighted = self._sum_rows(ROOT)
+        hessian, withheld = self._hessian(sums), self._too_pure(ROOT)
+        root = _Node(ROOT, 0, sums, hessian, n_active, n_weighted, withheld=withheld)
         self._nodes = [root]
         self._open: list[tuple[float, int]] = []  # (-gain, number) of what may be split
         self._histograms: dict[int, NDArray[np.int64]] = {}  # of the open nodes
@@ -276,7 +290,7 @@ class _Growth:
             len(self._feature_of) > 0
             and self._leaves_left != 0
             and (params.max_depth == 0 or node.depth < params.max_depth)
-            and node.n_active >= 2 * params.min_child_samples
+            and node.n_weighted >= 2 * params.min_child_samples
             and node.hessian > 0
             and node.hessian >= 2 * params.min_child_weight
         )
@@ -317,7 +331,11 @@ class _Growth:
         if parent.split and (left.sums != parent.left_sums).any():
             raise InconsistentDivisionError(self._sources[parent.owner].owner, parent.split)
         right = self._child(
-            parent.right, parent, parent.sums - left.sums, parent.n_active - left.n_active
+            parent.right,
+            parent,
+            parent.sums - left.sums,
+            parent.n_active - left.n_active,
+            parent.n_weighted - left.n_weighted,
         )
         # whoever sees one of the two sees the other, since it saw their parent
         left.withheld = right.withheld = (
@@ -328,20 +346,27 @@ class _Growth:
         self._nodes += [left, right]
         return left, right
 
-    def _child(self, number: int, parent: _Node, sums: NDArray[np.int64], n_active: int) -> _Node:
-        path = parent.path | {parent.column}
-        return _Node(number, parent.depth + 1, sums, self._hessian(sums), n_active, path)
+    def _child(
+        self,
+        number: int,
+        parent: _Node,
+        sums: NDArray[np.int64],
+        n_active: int,
+        n_weighted: int,
+    ) -> _Node:
+        path, hessian = parent.path | {parent.column}, self._hessian(sums)
+        return _Node(number, parent.depth + 1, sums, hessian, n_active, n_weighted, path)
 
     def _hessian(self, sums: NDArray[np.int64]) -> float:
         """A node's hessian over all outputs."""
         return float(sums[1::2].sum()) * self._scales[1]
 
-    def _sum_rows(self, number: int) -> tuple[NDArray[np.int64], int]:
-        """Sums and active rows of a node."""
+    def _sum_rows(self, number: int) -> tuple[NDArray[np.int64], int, int]:
+        """Sums of a node, its active rows, and those of positive weight."""
         sums = np.zeros(self._gradients.values.shape[1], dtype=np.int64)
         rows = self.partition.rows(number)
-        n_active = sum_rows(rows, self._gradients.values, self._gradients.active, sums)
-        return sums, int(n_active)
+        n_active, n_weighted = sum_rows(rows, self._gradients.values, self._standing, sums)
+        return sums, int(n_active), int(n_weighted)
 
     def _too_pure(self, number: int) -> bool:
         limit = self._params.max_shared_purity
@@ -484,22 +509,30 @@ def _side_by_side(
 def sum_rows(
     rows: NDArray[np.int32],
     values: NDArray[np.int64],
-    active: NDArray[np.bool_],
+    standing: NDArray[np.uint8],
     sums: NDArray[np.int64],
-) -> np.int64:
-    """Add these rows' gradients and hessians to `sums`; returns how many of them are active."""
-    n_active = np.int64(0)
+) -> tuple[np.int64, np.int64]:
+    """Add these rows' gradients and hessians to `sums`.
+
+    Returns
+    -------
+    n_active, n_weighted : int
+        How many of the rows are active, and how many have positive weight besides.
+    """
+    n_active = n_weighted = np.int64(0)
     if len(sums) == 2:  # one output, which is most of the time: two registers instead of a loop
         gradient = hessian = np.int64(0)
         for row in rows:
             gradient += values[row, 0]
             hessian += values[row, 1]
-            n_active += active[row]
+            n_active += standing[row] >= ACTIVE
+            n_weighted += standing[row] >= WEIGHTED
         sums[0] += gradient
         sums[1] += hessian
-        return n_active
+        return n_active, n_weighted
     for row in rows:
-        n_active += active[row]
+        n_active += standing[row] >= ACTIVE
+        n_weighted += standing[row] >= WEIGHTED
         for i in range(len(sums)):
             sums[i] += values[row, i]
-    return n_active
+    return n_active, n_weighted

@@ -122,7 +122,7 @@ def _to_arrays(tree: Tree, output: int) -> TreeArrays:
             codes_in(words) if mine else None
             for mine, words in zip(by_codes, tree["codes"], strict=True)
         ),
-        missing_left=tuple((own & tree["missing_left"]).tolist()),
+        missing_left=tuple((~leaf & tree["missing_left"]).tolist()),
         left=tuple(tree["left"].tolist()),
         right=tuple(tree["right"].tolist()),
         value=tuple(tree["value"].ravel().tolist()),

@@ -40,13 +40,14 @@ from secureboost.gbdt.local import LocalColumns
 from secureboost.gbdt.model import LabelHalf, new_model_id
 from secureboost.gbdt.monitor import Monitor
 from secureboost.gbdt.params import BoosterParams
-from secureboost.gbdt.partner import LABEL_PARTY, Partner, open_session
 from secureboost.gbdt.precision import HESSIAN_ERROR, ROUNDING_ERROR
 from secureboost.gbdt.remote import KeyOwner, RemoteColumns
+from secureboost.gbdt.row_order import RowOrder
 from secureboost.gbdt.rules import Rules
 from secureboost.gbdt.tree import Ensemble
 from secureboost.gbdt.warm_start import Base, extend
 from secureboost.objectives import Objective
+from secureboost.partner import LABEL_PARTY, Partner, open_session
 
 
 @dataclass(frozen=True, repr=False)
@@ -61,6 +62,8 @@ class TrainingTable:
     categories : tuple of (tuple of str, or None)
         Names of the codes of each column.
     y, weight : arrays of shape (n_training,), float64
+        A row of weight 0 counts for nothing in own columns: not for their bins, nor where a number
+        of rows matters. Partners cannot tell it from others.
     feature_names : tuple of str
     named : bool
         The names are the table's own, not made up for an array.
@@ -75,6 +78,21 @@ class TrainingTable:
     feature_names: tuple[str, ...]
     named: bool
     owners: tuple[str, ...]
+
+    @property
+    def own(self) -> NDArray[np.bool_]:
+        """Columns that are, or in pooled training would be, the label party's: (n_features,)."""
+        return np.array([not owner for owner in self.owners])
+
+    @property
+    def rows_that_cut(self) -> NDArray[np.float32]:
+        """The training rows, own columns of rows without weight taken out: they cut no bins."""
+        training, without = self.X[: len(self.y)], self.weight == 0.0
+        if not without.any():
+            return training
+        cut = training.copy(order="F")
+        cut[np.ix_(without, self.own)] = np.nan
+        return cut
 
 
 @dataclass(frozen=True, repr=False)
@@ -178,7 +196,7 @@ def train(
     key = make_key()
     if session is not None:
         return run.with_partners(session, key, keep)
-    with open_session(partners) as opened:
+    with open_session(partners, TRAINER) as opened:
         return run.with_partners(opened, key, keep)
 
 
@@ -203,7 +221,7 @@ class _Run:
         params = task.params
         with self._clock.phase("bin", table.X.size):
             self._mapper = BinMapper.fit(
-                table.X[: len(table.y)],
+                table.rows_that_cut,
                 params.max_bin,
                 categorical=np.array([names is not None for names in table.categories]),
                 n_jobs=n_jobs,
@@ -262,7 +280,9 @@ class _Run:
             self._quantisers[1].max_integer,
             objective.n_outputs if ALL_OUTPUTS in outputs else 1,
         )
-        key_owner = KeyOwner(key, packing, self._n_jobs, self._clock)
+        # by the first partner's: parties that were aligned together count in one order
+        order = RowOrder.by_position(self._partners[0].rows, len(self._table.y))
+        key_owner = KeyOwner(key, packing, order, self._n_jobs, self._clock)
         base = self._task.base
         begins_with = "" if base is None else base.half.model_id
         if self._boosted.rounds > (0 if base is None else base.rounds):
@@ -330,6 +350,7 @@ class _Run:
                 self._params.min_child_samples,
                 self._params.least_group,
             ),
+            own=self._table.own,
         )
         first = n_own
         for source in remote:
@@ -385,7 +406,7 @@ class _Run:
             )
 
     def _row_classes(self) -> NDArray[np.int32] | None:
-        """The class of each training row, -1 for the others, where the purity of nodes matters."""
+        """The class of each training row of weight, -1 for the others, where purity matters."""
         if self._params.max_shared_purity == 1.0:
             return None
         if not self._task.classes:
@@ -394,7 +415,8 @@ class _Run:
                 f"does not fit objective {self._task.objective.name!r}"
             )
         classes = np.full(len(self._table.X), -1, dtype=np.int32)
-        classes[: len(self._table.y)] = self._table.y
+        weighted = np.flatnonzero(self._table.weight > 0.0)
+        classes[weighted] = self._table.y[weighted]
         return classes
 
     def _check_bins_stayed(self, remote: Sequence[RemoteColumns]) -> None:

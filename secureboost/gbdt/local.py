@@ -10,7 +10,15 @@ from numpy.typing import NDArray
 from secureboost.clock import Clock
 from secureboost.compiling import kernel
 from secureboost.gbdt.codes import left_bins
-from secureboost.gbdt.columns import Columns, Frontier, Gradients, NodeHistograms, Split
+from secureboost.gbdt.columns import (
+    ACTIVE,
+    WEIGHTED,
+    Columns,
+    Frontier,
+    Gradients,
+    NodeHistograms,
+    Split,
+)
 from secureboost.gbdt.counts import NodeCounts
 from secureboost.gbdt.partition import RowPartition
 
@@ -43,6 +51,9 @@ class LocalColumns(Columns):
         As in `columns.Columns`; all 0 by default.
     min_group : int, or array of shape (n_features,)
         Fewest active rows of a category that may go left (`counts.group_floors`).
+    own : array of shape (n_features,), bool, optional
+        Columns of an owner who knows which rows have weight, and counts no others; all by default.
+        In pooled training not those that would be a partner's.
     """
 
     def __init__(
@@ -58,6 +69,7 @@ class LocalColumns(Columns):
         categorical: NDArray[np.bool_] | None = None,
         monotone: NDArray[np.int8] | None = None,
         min_group: int | NDArray[np.int64] = 1,
+        own: NDArray[np.bool_] | None = None,
     ) -> None:
         none = np.zeros(len(n_bins), dtype=np.bool_)
         self.owner = owner
@@ -69,7 +81,10 @@ class LocalColumns(Columns):
         self._n_jobs = n_jobs
         self._clock = clock or Clock()
         self._pool = ThreadPoolExecutor(n_jobs) if n_jobs > 1 else None
-        self._counts = NodeCounts(binned, max_bin, min_child_samples, self.categorical, min_group)
+        least = np.where(~none if own is None else own, WEIGHTED, ACTIVE).astype(np.uint8)
+        self._counts = NodeCounts(
+            binned, max_bin, min_child_samples, self.categorical, min_group, least
+        )
         self._values = np.empty((0, 2), dtype=np.int64)
         self._features = np.empty(0, dtype=np.int32)
 
@@ -77,7 +92,7 @@ class LocalColumns(Columns):
         """Start a tree over these rows' gradients and these of the own columns."""
         self._values = np.ascontiguousarray(gradients.values)
         self._features = np.ascontiguousarray(features, dtype=np.int32)
-        self._counts.begin_tree(gradients.active, self._features)
+        self._counts.begin_tree(gradients.standing, self._features)
 
     def histograms(self, frontier: Frontier) -> Callable[[], NodeHistograms]:
         """Ask for the sums of `frontier`: all but the first share of the columns starts now."""

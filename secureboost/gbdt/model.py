@@ -87,7 +87,8 @@ class TreeArrays(msgspec.Struct, frozen=True, kw_only=True):
     codes : tuple of (tuple of int, or None)
         Own splits by categories only: the codes that go left, ascending.
     missing_left, left, right : tuple
-        Where rows without a value go (own splits), children.
+        Where rows without a value go, so too at a partner's split rows that the partner does not
+        have; children.
     value : tuple of float
         Leaf values, times the learning rate; of a tree with several outputs those of a node behind
         each other.

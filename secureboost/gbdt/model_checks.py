@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 _LARGEST = float(np.finfo(np.float32).max)
 _MAX_CUT = 254  # a column has at most 255 bins
-_NOT_OWN = (None, None, -1, False)  # threshold, codes, bin, missing_left of what is no own split
+_NOT_OWN = (None, None, -1)  # threshold, codes and bin of what is no own split
 
 
 def check_split_table(half: "PartyHalf", where: str) -> None:
@@ -130,15 +130,16 @@ def _check_shape(tree: "TreeArrays", n_outputs: int, where: str) -> None:
 
 
 def _check_own_splits(tree: "TreeArrays", half: "LabelHalf", where: str) -> None:
-    content = zip(tree.threshold, tree.codes, tree.bin, tree.missing_left, strict=True)
+    content = zip(tree.threshold, tree.codes, tree.bin, strict=True)
     for node, (owner, split, own) in enumerate(zip(tree.owner, tree.split, content, strict=True)):
         if owner != 0:
-            if own != _NOT_OWN or (owner == -1 and split != -1):
+            is_leaf = owner == -1
+            if own != _NOT_OWN or (is_leaf and (split != -1 or tree.missing_left[node])):
                 raise ModelError(f"{where}: node {node} is no own split and has parts of one.")
             continue
         if not 0 <= split < len(half.feature_names):
             raise ModelError(f"{where}: node {node} names a column that does not exist.")
-        threshold, codes, cut, _ = own
+        threshold, codes, cut = own
         if not _fits(half.categories[split], threshold, codes, cut):
             raise ModelError(f"{where}: node {node} does not fit its column.")
 

@@ -4,7 +4,6 @@ What bounds a curious label party belongs where the rows are, not in a promise. 
 per data set, over all sessions, so that cross-validation and tuning do not reset it.
 """
 
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -12,7 +11,7 @@ from pathlib import Path
 import msgspec
 
 from secureboost.errors import ConfigError
-from secureboost.files import write_atomically
+from secureboost.ledger import Ledger, kept_spending
 
 
 @dataclass(frozen=True)
@@ -70,7 +69,7 @@ class Spending(msgspec.Struct, frozen=True):
     routed_rows: int = 0
 
 
-class Budget:
+class Budget(Ledger[Spending]):
     """What has been given out of a data set so far; shared by all of its sessions.
 
     Parameters
@@ -88,60 +87,18 @@ class Budget:
         spent: Spending | None = None,
         keep: Callable[[Spending], None] | None = None,
     ) -> None:
+        super().__init__(spent or Spending(), keep)
         self._policy = policy
-        self._keep = keep
-        self._lock = threading.Lock()
-        self.spent = spent or Spending()
 
     def spend_histograms(self, nodes: int) -> bool:
         """Take `nodes` from the budget; False, and nothing is taken, where too little is left."""
-        return self._spend("node_histograms", nodes, self._policy.max_node_histograms)
+        return self.spend("node_histograms", nodes, self._policy.max_node_histograms)
 
     def spend_routes(self, rows: int) -> bool:
         """Take `rows` from the budget; False, and nothing is taken, where too little is left."""
-        return self._spend("routed_rows", rows, self._policy.max_routed_rows)
-
-    def _spend(self, what: str, amount: int, limit: int | None) -> bool:
-        with self._lock:
-            total = getattr(self.spent, what) + amount
-            if limit is not None and total > limit:
-                return False
-            spent = msgspec.structs.replace(self.spent, **{what: total})
-            if self._keep is not None:
-                self._keep(spent)
-            self.spent = spent
-            return True
+        return self.spend("routed_rows", rows, self._policy.max_routed_rows)
 
 
 def kept_budget(policy: Policy, path: Path, data_digest: str) -> Budget:
-    """Make a budget that goes on where earlier processes left it.
-
-    Parameters
-    ----------
-    policy : Policy
-    path : Path
-        JSON file with the spending of every data set by its digest; made where it is absent.
-    data_digest : str
-        Names the data set by its content, so that a renamed file is the same data set.
-
-    Raises
-    ------
-    secureboost.errors.ConfigError
-        If the file is damaged; it is not overwritten, since that would reset the budget.
-    """
-    spent_by_digest: dict[str, Spending] = {}
-    if path.exists():
-        try:
-            spent_by_digest = msgspec.json.decode(path.read_bytes(), type=dict[str, Spending])
-        except msgspec.DecodeError as error:
-            raise ConfigError(
-                f"{path} is damaged ({error}). It counts what was given out of each data set: "
-                "restore it from a backup, or delete it if the counts may start again.",
-                "store",
-            ) from error
-
-    def keep(spent: Spending) -> None:
-        spent_by_digest[data_digest] = spent
-        write_atomically(path, msgspec.json.encode(spent_by_digest), mode=0o600)
-
-    return Budget(policy, spent_by_digest.get(data_digest), keep)
+    """Make a budget that goes on where earlier processes left it; see `ledger.kept_spending`."""
+    return Budget(policy, *kept_spending(path, data_digest, Spending()))

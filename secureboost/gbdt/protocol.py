@@ -3,18 +3,19 @@
 ::
 
     open --MatchRows--> matched --Setup--> set_up --GradientBlock--> loading
-                        (Route,            (Keep)                    (GradientBlock, Keep)
-                         MatchRows)          |                         |         ^
-                           ^                 |           HistogramsOf  |         |  GradientBlock
-                           |                 |                         v         |
+           or           (Route,            (Keep)                    (GradientBlock, Keep)
+        UseAlignment     MatchRows,          |                         |         ^
+                         UseAlignment)       |           HistogramsOf  |         |  GradientBlock
+                           ^                 |                         v         |
                            +---- Finish -----+-------- Finish -------- growing --+
                                                                      (HistogramsOf, Divide, Keep)
 
 Requests in brackets leave the state as it is; `Finish` ends training from everywhere, since the
 last trees may be the label party's alone. The table is `TRANSITIONS`.
 
-Rows are positions in the list of ids that both sides proved to share
-(`parties.messages.MatchRows`); within a training session, positions in `Setup.rows`.
+Rows are positions in the order that both sides count in: the list of ids that they proved to share
+(`parties.messages.MatchRows`), or the rows that they agreed on before
+(`parties.messages.UseAlignment`); within a training session, positions in `Setup.rows`.
 """
 
 from enum import StrEnum
@@ -24,7 +25,17 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from parties.messages import Ack, Array, Count, MatchRows, Message, Reply, Request, ShortText
+from parties.messages import (
+    Ack,
+    Array,
+    Count,
+    MatchRows,
+    Message,
+    Reply,
+    Request,
+    ShortText,
+    UseAlignment,
+)
 from parties.service import Transitions
 
 TRAINER = "secureboost"
@@ -50,7 +61,6 @@ class Code(StrEnum):
     SCHEME = "scheme_refused"
     KEY = "key_refused"
     WIDTHS = "widths_refused"
-    ROWS = "rows_refused"
     POLICY = "policy"
     BUDGET = "budget_spent"
     CIPHERTEXTS = "ciphertexts_refused"
@@ -103,7 +113,8 @@ class Setup(Request[Ready], frozen=True, kw_only=True):
     scheme : str
     public_key : bytes
     rows : array of shape (n_rows,), int32
-        Distinct positions in the matched rows, in the label party's order.
+        Distinct positions in the rows that both sides count in. Their order says nothing of the
+        label party's table: with one feature party those trained on ascend, and so do the others.
     n_training : int
         The first so many of `rows` are trained on: columns are cut into bins by them alone, and
         only they may have gradients. The others ride along to be scored.
@@ -351,7 +362,7 @@ class Route(Request[Routes], frozen=True, kw_only=True):
     ----------
     model_id : str
     rows : array, int32
-        Positions in the matched rows.
+        Distinct positions in the rows that both sides count in.
     """
 
     model_id: ModelId
@@ -374,8 +385,13 @@ MESSAGES: tuple[type[Message], ...] = (
 )
 
 TRANSITIONS: Transitions = {
-    "open": {MatchRows: "matched"},
-    "matched": {MatchRows: "matched", Setup: "set_up", Route: "matched"},
+    "open": {MatchRows: "matched", UseAlignment: "matched"},
+    "matched": {
+        MatchRows: "matched",
+        UseAlignment: "matched",
+        Setup: "set_up",
+        Route: "matched",
+    },
     "set_up": {GradientBlock: "loading", Keep: "set_up", Finish: "matched"},
     "loading": {
         GradientBlock: "loading",

@@ -31,6 +31,7 @@ from secureboost.gbdt.protocol import (
     Histograms,
     HistogramsOf,
 )
+from secureboost.gbdt.row_order import RowOrder
 
 BLOCK_ROWS = 2048
 """Rows of a gradient block: one travels and is checked while the next is being encrypted."""
@@ -48,6 +49,8 @@ class KeyOwner:
     key : PrivateKey
     packing : GradientPacking
         Widths that no sum can exceed; outputs that do not fit one ciphertext are dealt out.
+    order : RowOrder
+        In which rows are named to partners.
     n_jobs : int
         Threads for encryption and decryption.
     clock : Clock
@@ -56,9 +59,15 @@ class KeyOwner:
     """
 
     def __init__(
-        self, key: PrivateKey, packing: GradientPacking, n_jobs: int, clock: Clock
+        self,
+        key: PrivateKey,
+        packing: GradientPacking,
+        order: RowOrder,
+        n_jobs: int,
+        clock: Clock,
     ) -> None:
         self.key = key
+        self.order = order
         self.packing = packing.fitting(key.public_key.plaintext_bits)
         self.n_jobs = n_jobs
         self.clock = clock
@@ -104,12 +113,12 @@ class KeyOwner:
         """
         if tree == self._last_tree and self._pool is not None:
             self._pool.pause()
-        rows = np.flatnonzero(gradients.active).astype(np.int32)
+        places = np.flatnonzero(gradients.active[self.order.rows]).astype(np.int32)
         pending = []
-        for first in range(0, len(rows), BLOCK_ROWS):
-            block = rows[first : first + BLOCK_ROWS]
+        for first in range(0, len(places), BLOCK_ROWS):
+            block = places[first : first + BLOCK_ROWS]
             with self.clock.phase("encrypt", len(block)):
-                plaintexts = self.packing.pack(gradients.values[block])
+                plaintexts = self.packing.pack(gradients.values[self.order.rows[block]])
                 ciphertexts = self.key.encrypt(plaintexts, n_jobs=self.n_jobs)
             with self.clock.phase("send"):
                 request = GradientBlock(tree=tree, rows=block, ciphertexts=ciphertexts)
@@ -177,7 +186,7 @@ class RemoteColumns(Columns):
         partition = frontier.partition
         node_of_row = np.full(len(self._gradients.values), NO_NODE, np.uint16)
         for position, node in enumerate(frontier.nodes.tolist()):
-            node_of_row[partition.rows(node)] = position
+            node_of_row[self._places(partition, node)] = position
         totals = np.array(
             [self._gradients.values[partition.rows(node)].sum(axis=0) for node in frontier.asked]
         )
@@ -254,7 +263,8 @@ class RemoteColumns(Columns):
         self, partition: RowPartition, splits: Sequence[Split]
     ) -> Callable[[], list[NDArray[np.bool_]]]:
         """Tell the party which of its cuts won; calling the result waits for the rows' sides."""
-        sizes = [len(partition.rows(split.node)) for split in splits]
+        places = [self._places(partition, split.node) for split in splits]
+        sizes = [len(rows) for rows in places]
         future = self._peer.submit(
             Divide(
                 tree=self._tree,
@@ -271,9 +281,14 @@ class RemoteColumns(Columns):
         def collect() -> list[NDArray[np.bool_]]:
             reply: Division = future.result()
             sides = self._unpack(reply.goes_left, sum(sizes), "division")
-            return np.split(sides, np.cumsum(sizes)[:-1])
+            answers = np.split(sides, np.cumsum(sizes)[:-1])
+            return [_as_asked(*pair) for pair in zip(answers, places, strict=True)]
 
         return collect
+
+    def _places(self, partition: RowPartition, node: int) -> NDArray[np.int64]:
+        """As which a node's rows are named."""
+        return self._key_owner.order.places[partition.rows(node)]
 
     def _unpack(self, bits: NDArray[np.uint8], count: int, what: str) -> NDArray[np.bool_]:
         if len(bits) != (count + 7) // 8:
@@ -281,3 +296,10 @@ class RemoteColumns(Columns):
                 self.owner, f"sent a {what} of {len(bits)} bytes where {count} bits were due"
             )
         return np.unpackbits(bits, count=count, bitorder="little").astype(np.bool_)
+
+
+def _as_asked(sides: NDArray[np.bool_], places: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Sides of a node's rows, which a partner gives in the order of their places, in our order."""
+    asked = np.empty_like(sides)
+    asked[np.argsort(places, kind="stable")] = sides
+    return asked

@@ -29,7 +29,7 @@ class Rules:
         Groups of columns that may occur together on a path; empty, no constraint. As in XGBoost a
         column outside all groups may stand alone on a path.
     classes : array of shape (n_rows,), int32, or None
-        Class of each training row and -1 for rows that are only evaluated; None where the purity
+        Class of each training row of positive weight and -1 for the others; None where the purity
         of nodes does not matter.
     """
 

@@ -1,17 +1,21 @@
 """The label party's role in prediction: asks for sides of splits, walks the trees."""
 
+import secrets
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from secureboost.alignment import ABSENT
 from secureboost.errors import IntegrityError
 from secureboost.gbdt.halves import make_ensemble
 from secureboost.gbdt.model import LabelHalf
-from secureboost.gbdt.partner import Partner, open_session
-from secureboost.gbdt.protocol import Route, Routes
+from secureboost.gbdt.protocol import TRAINER, Route, Routes
+from secureboost.gbdt.row_order import RowOrder
 from secureboost.gbdt.tree import Ensemble
+from secureboost.partner import Partner, open_session
 
 ROUTE_BYTES = 32 * 2**20
 """Prediction asks for so many rows at a time that a party's answer stays about this large."""
@@ -50,8 +54,8 @@ def raw_scores(
     """
     ensemble = _first_rounds(half, rounds)
     scores = np.empty((len(X), *_of_row(ensemble)), np.float64)
-    for first, behind, sides in _sides(half, ensemble.n_splits, partners, len(X)):
-        scores[first:behind] = ensemble.raw_scores(X[first:behind], sides, n_jobs=n_jobs)
+    for rows, sides in _sides(half, ensemble, partners, len(X)):
+        scores[rows] = ensemble.raw_scores(X[rows], sides, n_jobs=n_jobs)
     return scores
 
 
@@ -66,44 +70,157 @@ def _of_row(ensemble: Ensemble) -> tuple[int, ...]:
 
 
 def _sides(
-    half: LabelHalf, wanted_splits: Sequence[int], partners: Sequence[Partner], n_rows: int
-) -> Iterator[tuple[int, int, NDArray[np.uint8] | None]]:
+    half: LabelHalf, ensemble: Ensemble, partners: Sequence[Partner], n_rows: int
+) -> Iterator[tuple[NDArray[np.int64] | slice, NDArray[np.uint8] | None]]:
     """Chunks of rows with the sides of partners' splits; the next chunk is on its way.
 
-    A party answers with all of its splits; `wanted_splits` are the first so many of each owner.
+    A party answers with all of its splits; those that the trees have are the first of each owner.
+    Rows are asked about in the order in which the first partner counts them.
     """
     n_splits = {partner.name: partner.n_splits for partner in half.partners}
-    n_wanted = {
-        partner.name: count for partner, count in zip(half.partners, wanted_splits[1:], strict=True)
-    }
-    wanted = [partner for partner in partners if n_wanted[partner.name]]
+    missing_left = dict(zip(ensemble.owners, _missing_left(ensemble), strict=True))
+    wanted = [partner for partner in partners if len(missing_left[partner.name])]
     if not wanted:
-        yield 0, n_rows, None
+        yield slice(None), None
         return
     widest = max(n_splits[partner.name] for partner in wanted)
-    step = max(8, min(n_rows, ROUTE_BYTES * 8 // widest) // 8 * 8)
-    with open_session(wanted) as session:
+    # one question where all rows fit into it: where a second one begins, a row of ours might stand
+    step = max(8, min(-(-n_rows // 8) * 8, ROUTE_BYTES * 8 // widest // 8 * 8))
+    order = RowOrder.by_position(wanted[0].rows, 0)
+    wishes = [_Wishes.of(partner, order) for partner in wanted]
+    asked = [partner for partner in wanted if (partner.rows != ABSENT).any()]
+    with open_session(asked, TRAINER) as session:
+        peers = {partner.name: peer for partner, peer in zip(asked, session.peers, strict=True)}
 
-        def ask(first: int) -> list[Future[Routes]]:
+        def ask(first: int) -> list[tuple[_Question, Future[Routes] | None]]:
+            questions = [wish.about(first, first + step) for wish in wishes]
             return [
-                peer.submit(Route(model_id=half.model_id, rows=partner.rows[first : first + step]))
-                for peer, partner in zip(session.peers, wanted, strict=True)
+                (question, peers[partner.name].submit(question.route(half)) if question else None)
+                for partner, question in zip(wanted, questions, strict=True)
             ]
 
         pending = ask(0)
         for first in range(0, n_rows, step):
-            behind = min(first + step, n_rows)
-            upcoming = ask(behind) if behind < n_rows else []
+            upcoming = ask(first + step) if first + step < n_rows else []
             sides = []
-            for partner, future in zip(wanted, pending, strict=True):
-                bits = future.result().goes_left
-                expected = (n_splits[partner.name], (behind - first + 7) // 8)
+            for partner, (question, future) in zip(wanted, pending, strict=True):
+                bits = np.zeros((n_splits[partner.name], 0), np.uint8)
+                if future is not None:
+                    bits = future.result().goes_left
+                expected = (n_splits[partner.name], (len(question.rows) + 7) // 8)
                 if bits.shape != expected:
                     raise IntegrityError(
                         partner.name,
                         f"sent sides of shape {bits.shape}, not {expected}; its half of model "
                         f"{half.model_id} is not the one that was trained",
                     )
-                sides.append(bits[: n_wanted[partner.name]])
-            yield first, behind, np.concatenate(sides)
+                sides.append(question.sides(bits, missing_left[partner.name]))
+            yield order.rows[first : first + step], np.concatenate(sides)
             pending = upcoming
+
+
+@dataclass(frozen=True, repr=False)
+class _Wishes:
+    """All that one partner is to be asked about.
+
+    Attributes
+    ----------
+    rows : array of shape (n_rows,), int32
+        Its positions of our rows, in the order in which they are asked about.
+    padding : array of shape (n_padding,), int32
+        Its positions of padding rows.
+    goes_with : array of shape (n_padding,), int64
+        For each the place in `rows` of the row with which it is asked about, ascending.
+    """
+
+    rows: NDArray[np.int32]
+    padding: NDArray[np.int32]
+    goes_with: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, partner: Partner, order: RowOrder) -> "_Wishes":
+        """Put a partner's rows, and padding with them, into an order.
+
+        Where that is the order of its positions, padding is asked about between the rows that it
+        lies between; it would stand out beside others.
+        """
+        rows = partner.rows[order.rows]
+        held = np.flatnonzero(rows != ABSENT)
+        if np.all(np.diff(rows[held]) > 0):
+            before = np.searchsorted(rows[held], partner.padding) - 1
+            # with either neighbour, so that a question does not always begin with a row of ours
+            drawn = np.frombuffer(secrets.token_bytes(len(before)), np.uint8) & 1
+            goes_with = held[np.clip(before + drawn, 0, len(held) - 1)]
+        else:
+            goes_with = order.places[partner.goes_with]
+        padding = np.argsort(goes_with, kind="stable")
+        return cls(rows, partner.padding[padding], goes_with[padding])
+
+    def about(self, first: int, behind: int) -> "_Question":
+        """Ask about a chunk of rows and the padding that goes with them."""
+        held = self.rows[first:behind] != ABSENT
+        begin, end = np.searchsorted(self.goes_with, [first, behind])
+        named = np.concatenate([self.rows[first:behind][held], self.padding[begin:end]])
+        order = np.argsort(named, kind="stable")
+        return _Question(named[order], held, np.argsort(order, kind="stable")[: held.sum()])
+
+
+@dataclass(frozen=True, repr=False)
+class _Question:
+    """What one partner is asked about a chunk of rows.
+
+    Attributes
+    ----------
+    rows : array of shape (n_asked,), int32
+        Its positions, ascending.
+    held : array of shape (n_rows,), bool
+        Which of our rows it has.
+    answers : array of shape (n_held,), int64
+        Where these stand in `rows`.
+    """
+
+    rows: NDArray[np.int32]
+    held: NDArray[np.bool_]
+    answers: NDArray[np.int64]
+
+    def __bool__(self) -> bool:
+        return len(self.rows) > 0
+
+    def route(self, half: LabelHalf) -> Route:
+        """The message."""
+        return Route(model_id=half.model_id, rows=self.rows)
+
+    def sides(self, bits: NDArray[np.uint8], missing_left: NDArray[np.bool_]) -> NDArray[np.uint8]:
+        """Sides of our rows: those that were answered, and of rows that it lacks those of no value.
+
+        Parameters
+        ----------
+        bits : array of shape (n_splits, ceil(n_asked / 8)), uint8
+            The answer.
+        missing_left : array of shape (n_wanted,), bool
+            For the first splits, which are wanted.
+
+        Returns
+        -------
+        array of shape (n_wanted, ceil(n_rows / 8)), uint8
+        """
+        n_rows, n_asked = len(self.held), len(self.rows)
+        if np.array_equal(self.answers, np.arange(n_rows)) and n_rows == n_asked:
+            return bits[: len(missing_left)]
+        sides = np.empty((len(missing_left), (n_rows + 7) // 8), np.uint8)
+        for split, left in enumerate(missing_left):  # one at a time: a byte a row is much for all
+            line = np.full(n_rows, left)
+            answer = np.unpackbits(bits[split], count=n_asked, bitorder="little")
+            line[self.held] = answer[self.answers]
+            sides[split] = np.packbits(line, bitorder="little")
+        return sides
+
+
+def _missing_left(ensemble: Ensemble) -> list[NDArray[np.bool_]]:
+    """For each owner where its splits send rows without a value."""
+    sides = [np.zeros(n_splits, np.bool_) for n_splits in ensemble.n_splits]
+    for tree in ensemble.trees:
+        for owner, of_owner in enumerate(sides):
+            nodes = tree[(tree["owner"] == owner) & (tree["split_id"] >= 0)]
+            of_owner[nodes["split_id"]] = nodes["missing_left"]
+    return sides

@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
@@ -15,9 +16,13 @@ from sklearn.base import BaseEstimator, is_regressor
 from sklearn.utils import Tags, check_consistent_length, check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from parties.session import Session
 from parties.traffic import Traffic
+from secureboost.aligned_rows import Agreements
+from secureboost.common_rows import Given, keep_common
 from secureboost.data import check_columns
-from secureboost.errors import ModelError, did_you_mean
+from secureboost.errors import ConfigError, ModelError, did_you_mean
+from secureboost.eval_metrics import EvalMetric
 from secureboost.features import FeatureMatrix, feature_matrix
 from secureboost.fitting import (
     after_iteration,
@@ -27,9 +32,17 @@ from secureboost.fitting import (
     stack_eval_sets,
 )
 from secureboost.inputs import Rows, eval_pairs, row_weights
-from secureboost.monitor import History, Monitor
+from secureboost.monitor import EvalSet, History, Monitor
 from secureboost.objectives import Objective, make_objective
-from secureboost.partners import check_column_owner, check_parties, make_partners, open_partners
+from secureboost.padding import place_rows
+from secureboost.partner import Partner
+from secureboost.partners import (
+    agree_on_rows,
+    check_column_owner,
+    check_parties,
+    make_partners,
+    open_partners,
+)
 from secureboost.party import FeatureParty, Party, row_ids
 from secureboost.splitnn.architectures import name_of
 from secureboost.splitnn.checkpoint import Recovery
@@ -43,17 +56,36 @@ from secureboost.splitnn.model import (
     save_half,
 )
 from secureboost.splitnn.params import NetParams, bottom_choices, check_owners, choices
-from secureboost.splitnn.protocol import TRAINER
 from secureboost.splitnn.scoring import LoadedModel, raw_scores
 from secureboost.splitnn.several import SeveralLabels, metrics_of
 from secureboost.splitnn.store import SUFFIX
 from secureboost.splitnn.table import ColumnTable
 from secureboost.splitnn.task import NetPartner, Task, Trained, TrainingTable
 from secureboost.splitnn.threads import torch_threads
-from secureboost.trainers import get_trainer
+from secureboost.trainers import NET_TRAINER
 
 LABEL_FILE = f"label{SUFFIX}"
 _CUSTOM = "custom"
+
+
+@dataclass(frozen=True, repr=False)
+class _Prepared:
+    """What training takes, checked.
+
+    Attributes
+    ----------
+    owners : dict of str to list of str
+        Columns of each party in pooled training.
+    """
+
+    matrix: FeatureMatrix
+    labels: NDArray[np.float64]
+    weight: NDArray[np.float64]
+    objective: Objective
+    owners: dict[str, list[str]]
+    rows: Rows
+    eval_sets: list[EvalSet]
+    metrics: list[EvalMetric]
 
 
 class SplitNNModel(BaseEstimator):  # type: ignore[misc]
@@ -209,44 +241,35 @@ class SplitNNModel(BaseEstimator):  # type: ignore[misc]
             raise ValueError("resume=True needs checkpoint=, the file of the interrupted run")
         parties = check_parties(parties, X)
         params = self._net_params()
-        matrix = self._matrix(X, parties)
-        weight = row_weights(sample_weight, X)
-        check_consistent_length(X, y)
-        labels, weight, objective = self._targets(y, weight)
-        objective.check_labels(labels)
-        own_names = self._own_names()
-        owners = check_column_owner(column_owner, own_names, parties)
-        check_owners(params, ["", *owners, *(party.name for party in parties)])
-        sets = eval_pairs(eval_set)
-        rows, eval_sets = stack_eval_sets(
-            matrix.values,
-            X,
-            sets,
-            sample_weight_eval_set,
-            parties,
-            objective,
-            read_columns=lambda frame: self._matrix(frame, parties, known=matrix).values,
-            read_labels=self._eval_labels,
-        )
+        given = Given(X, y, sample_weight, eval_pairs(eval_set), sample_weight_eval_set)
+        prepared = self._prepare(given, parties, column_owner)
+        check_owners(params, ["", *prepared.owners, *(party.name for party in parties)])
         callbacks = check_callbacks(self.callbacks)
-        metrics = metrics_of(self.eval_metric, objective)
-        for metric in metrics:
-            for rows_of_set in eval_sets:
-                metric.check_rows(rows_of_set.y, rows_of_set.weight)
+        agreements = agree_on_rows(parties, given.index)
+        common = keep_common(given, agreements)
+        if common is not given:
+            prepared = self._prepare(common, parties, column_owner)
+        rows, matrix, objective = prepared.rows, prepared.matrix, prepared.objective
+        if place_rows(agreements, rows.index, len(prepared.labels)) is not None:
+            raise ConfigError(
+                "networks cannot be trained with padding rows: their gradients would be zeros, "
+                "which shows which they are. Align again with align.padding = 0",
+                "align.padding",
+            )
         monitor = Monitor(
-            eval_sets,
-            metrics,
+            prepared.eval_sets,
+            prepared.metrics,
             objective.predict,
-            check_patience(self.early_stopping_rounds, eval_sets),
+            check_patience(self.early_stopping_rounds, prepared.eval_sets),
             [after_iteration(callback, self) for callback in callbacks],
         )
         table = TrainingTable(
-            ColumnTable(own_names, rows.values.T, matrix.categories),
-            owners,
+            ColumnTable(self._own_names(), rows.values.T, matrix.categories),
+            prepared.owners,
             hasattr(self, "feature_names_in_"),
             len(rows.values),
-            labels,
-            weight,
+            prepared.labels,
+            prepared.weight,
             _row_digest(rows.index),
         )
         task = Task(
@@ -264,9 +287,9 @@ class SplitNNModel(BaseEstimator):  # type: ignore[misc]
                 at_the_end.callback(getattr(callback, "close", _nothing))
                 callback.before_training(self)
             with torch_threads(self._threads()):
-                trained = self._train(table, task, recovery, parties, rows)
+                trained = self._train(table, task, recovery, parties, rows.index, agreements)
             self._objective: Objective | None = objective
-            self._take(trained, monitor, owners, parties)
+            self._take(trained, monitor, prepared.owners, parties)
             for callback in callbacks:
                 callback.after_training(self)
         return self
@@ -289,13 +312,10 @@ class SplitNNModel(BaseEstimator):  # type: ignore[misc]
         given = self._parties_for(parties, X)
         matrix = self._matrix(X, given, known=self.label_half_)
         columns = ColumnTable(self.label_half_.feature_names, matrix.values.T, matrix.categories)
-        trainer = get_trainer(TRAINER)
-        partners = make_partners(given, X.index if given else None, trainer)
-        with torch_threads(self._threads()), open_partners(partners, trainer) as session:
-            asked = [
-                NetPartner(peer, partner.rows)
-                for peer, partner in zip(session.peers, partners, strict=True)
-            ]
+        index = X.index if given else None
+        partners = make_partners(given, index, NET_TRAINER, agree_on_rows(given, index))
+        with torch_threads(self._threads()), open_partners(partners, NET_TRAINER) as session:
+            asked = _in_session(partners, session)
             return raw_scores(self._loaded, columns, len(matrix.values), asked)
 
     def save(self, folder: str | Path) -> None:
@@ -355,6 +375,33 @@ class SplitNNModel(BaseEstimator):  # type: ignore[misc]
                 model._halves[partner.name] = _partner_half(beside, head, partner.digest)
         return model
 
+    def _prepare(
+        self,
+        given: Given,
+        parties: Sequence[Party],
+        column_owner: Mapping[str, Sequence[str]] | None,
+    ) -> "_Prepared":
+        """Check what training takes, before anybody is asked."""
+        matrix = self._matrix(given.X, parties)
+        weight = row_weights(given.weight, given.X)
+        check_consistent_length(given.X, given.y)
+        labels, weight, objective = self._targets(given.y, weight)
+        objective.check_labels(labels)
+        owners = check_column_owner(column_owner, self._own_names(), parties)
+        rows, eval_sets = stack_eval_sets(
+            matrix.values,
+            given,
+            parties,
+            objective,
+            read_columns=lambda frame: self._matrix(frame, parties, known=matrix).values,
+            read_labels=self._eval_labels,
+        )
+        metrics = metrics_of(self.eval_metric, objective)
+        for metric in metrics:
+            for rows_of_set in eval_sets:
+                metric.check_rows(rows_of_set.y, rows_of_set.weight)
+        return _Prepared(matrix, labels, weight, objective, owners, rows, eval_sets, metrics)
+
     def _targets(
         self, y: ArrayLike, weight: NDArray[np.float64]
     ) -> tuple[NDArray[np.float64], NDArray[np.float64], Objective]:
@@ -388,15 +435,12 @@ class SplitNNModel(BaseEstimator):  # type: ignore[misc]
         task: Task,
         recovery: Recovery,
         parties: Sequence[Party],
-        rows: Rows,
+        index: pd.Index | None,
+        agreements: Agreements,
     ) -> Trained:
-        trainer = get_trainer(TRAINER)
-        partners = make_partners(parties, rows.index, trainer)
-        with open_partners(partners, trainer) as session:
-            asked = [
-                NetPartner(peer, partner.rows)
-                for peer, partner in zip(session.peers, partners, strict=True)
-            ]
+        partners = make_partners(parties, index, NET_TRAINER, agreements)
+        with open_partners(partners, NET_TRAINER) as session:
+            asked = _in_session(partners, session)
             trained = train(table, asked, task, recovery=recovery)
             self.traffic_: dict[str, dict[str, Traffic]] = session.traffic
         return trained
@@ -600,6 +644,14 @@ def _row_digest(index: pd.Index | None) -> str:
     if index is None:
         return ""
     return hashlib.sha256("\n".join(row_ids(index)).encode()).hexdigest()
+
+
+def _in_session(partners: Sequence[Partner], session: Session) -> list[NetPartner]:
+    """The partners with their connections."""
+    return [
+        NetPartner(peer, partner.rows, partner.padding, partner.goes_with)
+        for peer, partner in zip(session.peers, partners, strict=True)
+    ]
 
 
 def _nothing() -> None:

@@ -39,7 +39,8 @@ class Kept(msgspec.Struct, frozen=True, kw_only=True, tag="secureboost.top.kept"
     ----------
     version : int
     model_id : str
-    seed : int
+    seed : str
+        In hexadecimal.
     run : dict of str to str
         Digests of what must be the same when the run goes on, by what it is ("labels", ...).
     parameters : dict
@@ -58,7 +59,7 @@ class Kept(msgspec.Struct, frozen=True, kw_only=True, tag="secureboost.top.kept"
 
     version: int = VERSION
     model_id: str
-    seed: int
+    seed: str
     run: dict[str, str]
     parameters: dict[str, Any]
     bottoms: tuple[BottomHead, ...]

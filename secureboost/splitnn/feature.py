@@ -8,9 +8,9 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
-from parties.messages import Ack, MatchRows, Message, Refusal, Reply, Request
-from parties.rows import check_rows
+from parties.messages import Ack, MatchRows, Message, Refusal, Reply, Request, UseAlignment
 from parties.service import Service
+from secureboost.agreed_rows import AgreedRows, aligned_rows, matched_rows
 from secureboost.splitnn.errors import DivergedError, PayloadError, TurnError
 from secureboost.splitnn.feature_body import BodyScorer, HostedBody
 from secureboost.splitnn.feature_scoring import answer_predict, load_body, load_scorer
@@ -56,11 +56,13 @@ class FeatureSession(Service):
     def __init__(self, table: PartyTable) -> None:
         self._table = table
         self._terms = terms_of(table)
+        self._agreed: AgreedRows | None = None
         self._training: FeatureTraining | None = None
         self._scorer: Scorer | None = None
         self._body: BodyScorer | None = None
         self._answers: Mapping[type[Message], Callable[[Any], Reply]] = {
-            MatchRows: self._match_rows,
+            MatchRows: lambda request: self._count_in(matched_rows(request, self._table)),
+            UseAlignment: lambda request: self._count_in(aligned_rows(request, self._table)),
             SetupBottom: self._setup,
             Exchange: lambda request: _not_none(self._training).exchange(request),
             Evaluate: lambda request: _not_none(self._training).evaluate(request),
@@ -104,18 +106,18 @@ class FeatureSession(Service):
         """Forget what is in training and what scores."""
         self._training = self._scorer = self._body = None
 
-    def _match_rows(self, request: MatchRows) -> Ack:
-        check_rows(request, self._table.ids)
+    def _count_in(self, agreed: AgreedRows) -> Ack:
+        self._agreed = agreed
         return Ack()
 
     def _setup(self, request: SetupBottom) -> BottomReady:
-        self._training = begin_training(request, self._table, self._terms)
+        self._training = begin_training(request, _not_none(self._agreed), self._table, self._terms)
         return self._training.ready()
 
     def _predict(self, request: Predict) -> Activations:
         if self._scorer is None or self._scorer.head.model_id != request.model_id:
             self._scorer = load_scorer(request.model_id, self._table, self._terms)
-        return answer_predict(request, self._scorer, self._table, self._terms)
+        return answer_predict(request, self._scorer, _not_none(self._agreed), self._terms)
 
     def _predict_body(self, request: PredictBody) -> Activations:
         if self._body is None or self._body.model_id != request.model_id:

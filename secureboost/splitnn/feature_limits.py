@@ -1,7 +1,6 @@
 """What must fit into a feature party's memory."""
 
-from parties.messages import Refusal
-from secureboost.splitnn.protocol import Code
+from parties.messages import Refusal, SessionCode
 
 MOST_CUT_BYTES = 1 << 28
 """Most bytes of one answer: what is asked for must fit into memory."""
@@ -16,4 +15,6 @@ def check_fits(n_rows: int, width: int) -> None:
     """
     most = MOST_CUT_BYTES // (8 * width)
     if n_rows > most:
-        raise Refusal(Code.ROWS, f"{n_rows} rows of {width} numbers at a time; at most {most}")
+        raise Refusal(
+            SessionCode.ROWS_REFUSED, f"{n_rows} rows of {width} numbers at a time; at most {most}"
+        )

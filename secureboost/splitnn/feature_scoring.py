@@ -3,9 +3,11 @@
 import logging
 
 from parties.messages import Refusal
+from secureboost.agreed_rows import AgreedRows
 from secureboost.errors import ConfigError, DataError, ModelError
 from secureboost.splitnn.feature_body import BodyScorer
-from secureboost.splitnn.feature_training import check_rows_asked, spend_rows
+from secureboost.splitnn.feature_limits import check_fits
+from secureboost.splitnn.feature_training import spend_rows
 from secureboost.splitnn.make import Scorer
 from secureboost.splitnn.model import BottomHead, Tensors, decode_half, split_body
 from secureboost.splitnn.payload import pack
@@ -17,7 +19,7 @@ log = logging.getLogger(__name__)
 
 
 def answer_predict(
-    request: Predict, scorer: Scorer, table: PartyTable, terms: NetTerms
+    request: Predict, scorer: Scorer, agreed: AgreedRows, terms: NetTerms
 ) -> Activations:
     """Send rows through the bottom of a model.
 
@@ -29,9 +31,10 @@ def answer_predict(
         If what the bottom gives is not finite.
     """
     head, n_rows = scorer.head, len(request.rows)
-    check_rows_asked(request.rows, len(table.ids), head)
+    rows = agreed.at(request.rows)
+    check_fits(n_rows, head.width)
     spend_rows(terms, n_rows)
-    arrays = scorer.evaluate(request.rows)
+    arrays = scorer.evaluate(rows)
     log.info("%d rows scored with model %s", n_rows, request.model_id)
     layout = scorer.codec.layout(n_rows, head.width, head.dtype)
     return Activations(n_rows=n_rows, payload=pack(arrays, layout))

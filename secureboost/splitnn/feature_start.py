@@ -11,7 +11,9 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from parties.messages import Refusal
+from parties.messages import Refusal, SessionCode
+from secureboost.agreed_rows import AgreedRows
+from secureboost.alignment import ABSENT
 from secureboost.errors import ConfigError, ModelError
 from secureboost.splitnn.architectures.base import ColumnsError
 from secureboost.splitnn.batches import Batches
@@ -36,7 +38,9 @@ from secureboost.splitnn.terms import NetTerms
 log = logging.getLogger(__name__)
 
 
-def begin_training(request: SetupBottom, table: PartyTable, terms: NetTerms) -> FeatureTraining:
+def begin_training(
+    request: SetupBottom, agreed: AgreedRows, table: PartyTable, terms: NetTerms
+) -> FeatureTraining:
     """Make what answers a training.
 
     Raises
@@ -45,11 +49,11 @@ def begin_training(request: SetupBottom, table: PartyTable, terms: NetTerms) -> 
         If a rule forbids it; if architecture, codec or a protection is unknown here; or if there is
         nothing to go on with.
     """
-    check_positions(request.rows, len(table.ids))
-    _check_rules(request, terms.policy)
+    rows = agreed.at(request.rows)
+    _check_rules(request, rows, terms.policy)
     try:
         begin = _go_on if request.epoch else _begin
-        training = begin(request, table, terms)
+        training = begin(request, rows, table, terms)
     except ModelError as error:
         log.warning("%s", error)
         raise Refusal(Code.MODEL, "this party's half of the model cannot be read") from error
@@ -63,22 +67,13 @@ def begin_training(request: SetupBottom, table: PartyTable, terms: NetTerms) -> 
     return training
 
 
-def check_positions(rows: NDArray[np.int32], n_rows: int) -> None:
-    """Check that `rows` are distinct positions, at least one.
-
-    Raises
-    ------
-    Refusal
-    """
-    if len(rows) == 0 or rows.min() < 0 or rows.max() >= n_rows:
-        raise Refusal(Code.ROWS, f"rows must be positions in 0..{n_rows - 1}, and at least one")
-    if len(np.unique(rows)) != len(rows):
-        raise Refusal(Code.ROWS, "a row is named twice; rows must be distinct")
-
-
-def _check_rules(request: SetupBottom, policy: NetPolicy) -> None:
-    if request.n_training > len(request.rows):
-        raise Refusal(Code.ROWS, f"n_training={request.n_training} of {len(request.rows)} rows")
+def _check_rules(request: SetupBottom, rows: NDArray[np.int32], policy: NetPolicy) -> None:
+    if request.n_training > len(rows):
+        raise Refusal(
+            SessionCode.ROWS_REFUSED, f"n_training={request.n_training} of {len(rows)} rows"
+        )
+    if not (rows[: request.n_training] != ABSENT).any():
+        raise Refusal(SessionCode.ROWS_REFUSED, "this party has none of the rows to train on")
     if request.width > policy.max_width:
         raise Refusal(
             Code.POLICY, f"width={request.width} is above this party's {policy.max_width}"
@@ -104,13 +99,15 @@ def _check_rules(request: SetupBottom, policy: NetPolicy) -> None:
         )
 
 
-def _begin(request: SetupBottom, table: PartyTable, terms: NetTerms) -> FeatureTraining:
+def _begin(
+    request: SetupBottom, rows: NDArray[np.int32], table: PartyTable, terms: NetTerms
+) -> FeatureTraining:
     if terms.store.load(request.model_id) is not None:
         raise Refusal(
             Code.MODEL, f"this party has a half of model {request.model_id}; take a new name"
         )
     seed = new_seed() if request.initial_seed is None else request.initial_seed
-    plan = _plan(request, terms, seed)
+    plan = _plan(request, rows, terms, seed)
     preparation = prepare(table, plan.rows[: plan.n_training])
     head = BottomHead(
         model_id=request.model_id,
@@ -125,7 +122,9 @@ def _begin(request: SetupBottom, table: PartyTable, terms: NetTerms) -> FeatureT
     return FeatureTraining(_made(head, plan, table, terms), table, terms)
 
 
-def _go_on(request: SetupBottom, table: PartyTable, terms: NetTerms) -> FeatureTraining:
+def _go_on(
+    request: SetupBottom, rows: NDArray[np.int32], table: PartyTable, terms: NetTerms
+) -> FeatureTraining:
     model_id = request.model_id
     kept = terms.store.kept(model_id, request.epoch)
     if kept is None:
@@ -136,16 +135,16 @@ def _go_on(request: SetupBottom, table: PartyTable, terms: NetTerms) -> FeatureT
                 f"this party has kept nothing of model {model_id} after epoch {request.epoch}",
             )
         head, _ = decode_half(finished, BottomHead, f"half {model_id}")
-        made = _made(head, _plan(request, terms, 0), table, terms)
+        made = _made(head, _plan(request, rows, terms, 0), table, terms)
         return FeatureTraining(made, table, terms, finished)
     checkpoint, state = decode_half(kept, BottomCheckpoint, f"checkpoint {model_id}")
-    if checkpoint.content != content_digest(table, request.rows):
+    if checkpoint.content != content_digest(table, rows):
         raise Refusal(
             Code.RESUME,
             f"training of model {model_id} was cut off over other rows or values of this party; "
             "begin a new model",
         )
-    made = _made(checkpoint.half, _plan(request, terms, checkpoint.seed), table, terms)
+    made = _made(checkpoint.half, _plan(request, rows, terms, checkpoint.seed), table, terms)
     own, of_body = split_body(state)
     _restore(made, own, checkpoint.epoch)
     return FeatureTraining(replace(made, body=of_body), table, terms)
@@ -158,9 +157,9 @@ def _restore(made: Made, state: Tensors, epoch: int) -> None:
         raise ModelError(f"checkpoint {made.head.model_id}: {error}") from error
 
 
-def _plan(request: SetupBottom, terms: NetTerms, seed: int) -> BottomPlan:
+def _plan(request: SetupBottom, rows: NDArray[np.int32], terms: NetTerms, seed: int) -> BottomPlan:
     return BottomPlan(
-        rows=request.rows,
+        rows=rows,
         n_training=request.n_training,
         batch_size=request.batch_size,
         batch_seed=request.batch_seed,

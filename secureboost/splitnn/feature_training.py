@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from parties.messages import Ack, Refusal
+from parties.messages import Ack, Refusal, SessionCode
 from secureboost.splitnn.feature_body import HostedBody, host_body
 from secureboost.splitnn.feature_limits import check_fits
 from secureboost.splitnn.inputs import content_digest
@@ -270,14 +270,16 @@ class FeatureTraining:
 
 
 def check_rows_asked(rows: NDArray[np.int32], n_rows: int, head: BottomHead) -> None:
-    """Check that rows to be evaluated or scored exist and are not too many.
+    """Check that rows to be evaluated exist and are not too many.
 
     Raises
     ------
     Refusal
     """
     if len(rows) == 0 or rows.min() < 0 or rows.max() >= n_rows:
-        raise Refusal(Code.ROWS, f"rows must be positions in 0..{n_rows - 1}, and at least one")
+        raise Refusal(
+            SessionCode.ROWS_REFUSED, f"rows must be positions in 0..{n_rows - 1}, and at least one"
+        )
     check_fits(len(rows), head.width)
 
 

@@ -8,7 +8,6 @@ Nothing is copied for all rows: a batch is picked from the table's float32 colum
 """
 
 import hashlib
-from collections.abc import Sequence
 
 import msgspec
 import numpy as np
@@ -16,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from secureboost.alignment import ABSENT
 from secureboost.dictionary import Categories, map_codes
 from secureboost.splitnn.architectures.base import ColumnsSpec, missing_name
 from secureboost.splitnn.table import Columns
@@ -74,7 +74,7 @@ def prepare(table: Columns, training_rows: NDArray[np.int32]) -> Preparation:
     """
     means, scales, gaps, categories = [], [], [], []
     for column, names in zip(table.columns, table.categories, strict=True):
-        values = column[training_rows].astype(np.float64)
+        values = pick(column, training_rows).astype(np.float64)
         missing = np.isnan(values)
         present = values[~missing]
         mean, scale, known = 0.0, 1.0, None
@@ -138,7 +138,7 @@ class Inputs:
         numbers : tensor of shape (n, n_numbers)
         codes : tensor of shape (n, n_categories), int64
         """
-        values = np.take(self._columns, rows, axis=1)
+        values = pick(self._columns, rows)
         return self._scaled(values[self._numbers]), self._coded(values)
 
     def _scaled(self, values: NDArray[np.float32]) -> Tensor:
@@ -164,6 +164,24 @@ class Inputs:
         return codes
 
 
+def pick(columns: NDArray[np.float32], rows: NDArray[np.int32]) -> NDArray[np.float32]:
+    """Values of some rows; all of a row that the table does not have are missing.
+
+    Parameters
+    ----------
+    columns : array of shape (..., n_rows), float32
+    rows : array of shape (n,), int32
+        Positions in the table, or `alignment.ABSENT`.
+
+    Returns
+    -------
+    array of shape (..., n), float32
+    """
+    values = np.take(columns, rows, axis=-1)
+    values[..., rows == ABSENT] = np.nan
+    return values
+
+
 def _lookups(table: Columns, preparation: Preparation) -> list[NDArray[np.int64]]:
     """For each column of categories our code of each of the table's codes, and of NaN behind."""
     kinds = zip(table.columns, table.categories, preparation.categories, strict=True)
@@ -176,9 +194,9 @@ def _lookups(table: Columns, preparation: Preparation) -> list[NDArray[np.int64]
     ]
 
 
-def content_digest(table: Columns, rows: Sequence[int] | NDArray[np.int32]) -> str:
+def content_digest(table: Columns, rows: NDArray[np.int32]) -> str:
     """SHA-256 of columns and their values in these rows: training goes on over these alone."""
     digest = hashlib.sha256(msgspec.json.encode((table.feature_names, table.categories)))
     for column in table.columns:
-        digest.update(np.ascontiguousarray(column[rows]).tobytes())
+        digest.update(pick(column, rows).tobytes())
     return digest.hexdigest()

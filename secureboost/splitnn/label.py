@@ -32,7 +32,7 @@ from secureboost.splitnn.model import (
 from secureboost.splitnn.options import Choice
 from secureboost.splitnn.plan import BottomPlan
 from secureboost.splitnn.protections import LabelProtection, label_protections
-from secureboost.splitnn.randomness import BATCHES, LABELS, TOP, derive, new_seed
+from secureboost.splitnn.randomness import BATCHES, LABELS, TOP, derive, named_order, new_run_seed
 from secureboost.splitnn.remote import RemoteBottom, check_ready, setup_message
 from secureboost.splitnn.remote_body import RemoteBody, setup_body
 from secureboost.splitnn.several import names_of
@@ -101,14 +101,16 @@ class _Run:
         self._digests = _run_digests(table, owners)
         found = recovery.find(self._digests, task.parameters)
         self._found = found
-        drawn = new_seed() if task.random_state is None else task.random_state
-        self._seed = found.kept.seed if found else drawn
+        drawn = new_run_seed() if task.random_state is None else task.random_state
+        self._seed = int(found.kept.seed, 16) if found else drawn
         self._model_id = found.kept.model_id if found else new_model_id()
         self._epoch = found.kept.epoch if found else 0
         self._losses = [math.nan if v is None else v for v in found.kept.losses] if found else []
         if found:
             task.monitor.restore(found.kept.history)
         params, n_training = self._params, len(table.y)
+        self._order = named_order(self._seed, n_training, table.n_rows)
+        self._of_training = self._order[:n_training]
         batch_seed = derive(self._seed, BATCHES)
         self._batches = Batches(n_training, params.batch_size, batch_seed)
         self._heads: list[BottomHead] = []
@@ -140,7 +142,7 @@ class _Run:
     def _local_bottom(self, owner: str, columns: ColumnTable) -> LocalBottom:
         place = len(self._heads)
         head = self._found.kept.bottoms[place] if self._found else self._make_head(owner, columns)
-        plan = self._plan(_every_row(self._table), owner, head.width)
+        plan = self._plan(self._order, owner, head.width)
         learner = make_bottom(head, plan, columns)
         if self._found:
             try:
@@ -155,7 +157,7 @@ class _Run:
         head, owner = self._body_head(), self._params.body
         if head is None or owner not in self._table.column_owner:
             return None
-        body = LocalBody(owner, head, self._plan(_every_row(self._table), owner, head.width))
+        body = LocalBody(owner, head, self._plan(self._order, owner, head.width))
         if self._found:
             try:
                 body.restore(self._found.body, self._epoch)
@@ -186,7 +188,7 @@ class _Run:
 
     def _make_head(self, owner: str, columns: ColumnTable) -> BottomHead:
         params = self._params
-        preparation = prepare(columns, _every_row(self._table)[: len(self._table.y)])
+        preparation = prepare(columns, self._of_training)
         return BottomHead(
             model_id=self._model_id,
             party=owner,
@@ -202,7 +204,10 @@ class _Run:
         """Set all partners up, side by side."""
         stated = self._task.random_state is not None
         width = self._params.cut_width
-        plans = [self._plan(partner.rows, partner.peer.name, width) for partner in self._partners]
+        plans = [
+            self._plan(partner.rows[self._order], partner.peer.name, width)
+            for partner in self._partners
+        ]
         answers = []
         for partner, plan in zip(self._partners, plans, strict=True):
             seed = plan.seed if stated else None
@@ -246,7 +251,7 @@ class _Run:
         seed, generator = derive(self._seed, TOP), torch.Generator()
         protections = label_protections(params.label_protections)
         y = self._labels(protections, generator.manual_seed(derive(seed, LABELS)))
-        target = make_target(task.objective, y, self._table.weight)
+        target = make_target(task.objective, y, self._table.weight[self._of_training])
         module = make_top(params, widths, task.objective.n_outputs, seed, generator)
         self._target = target
         top = TopLearner(
@@ -271,7 +276,7 @@ class _Run:
         """The labels to learn from: drawn once, since every other draw would tell more of them."""
         if self._found:
             return self._found.labels
-        y = self._table.y
+        y = self._table.y[self._of_training]
         for protection in protections:
             y = protection.labels(y, generator)
         return y
@@ -299,7 +304,9 @@ class _Run:
         rows, n_outputs = self._task.evaluated, self._task.objective.n_outputs
         raw = np.zeros((self._table.n_rows, *([] if n_outputs == 1 else [n_outputs])))
         if len(rows):
-            raw[rows] = trainer.score(rows)
+            places = np.empty_like(self._order)
+            places[self._order] = np.arange(len(places), dtype=places.dtype)
+            raw[rows] = trainer.score(places[rows])
         return raw
 
     def _save(self, finished: bool) -> None:
@@ -308,7 +315,7 @@ class _Run:
             return
         kept = Kept(
             model_id=self._model_id,
-            seed=self._seed,
+            seed=f"{self._seed:x}",
             run=self._digests,
             parameters=self._task.parameters,
             bottoms=tuple(self._heads),
@@ -365,14 +372,10 @@ class _Scored:
     rounds: int
 
 
-def _every_row(table: TrainingTable) -> NDArray[np.int32]:
-    return np.arange(table.n_rows, dtype=np.int32)
-
-
 def _run_digests(table: TrainingTable, owners: Sequence[str]) -> dict[str, str]:
     """Digests of what must stay the same until a run ends, by what it is."""
     return {
-        "own columns": content_digest(table.columns, _every_row(table)),
+        "own columns": content_digest(table.columns, np.arange(table.n_rows, dtype=np.int32)),
         "labels": hashlib.sha256(table.y.tobytes()).hexdigest(),
         "weights": hashlib.sha256(table.weight.tobytes()).hexdigest(),
         "parties": hashlib.sha256("\n".join(owners).encode()).hexdigest(),

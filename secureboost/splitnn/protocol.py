@@ -3,9 +3,10 @@
 ::
 
     open --MatchRows--> matched --SetupBottom--> training -----SetupBody----> hosting
-                        (Predict,                (Exchange,                   (the same,
+         UseAlignment   (Predict,                (Exchange,                   (the same,
                          PredictBody,             Evaluate,                    ForwardBody,
-                         MatchRows)               KeepBottom)                  BackwardBody)
+                         MatchRows,               KeepBottom)                  BackwardBody)
+                         UseAlignment)               |                            |
                            ^                         |                            |
                            +------ FinishBottom -----+----------------------------+
 
@@ -13,9 +14,10 @@ One party may compute the body of the top besides its bottom: that is the right-
 Requests in brackets leave the state as it is. The table is `TRANSITIONS`.
 
 Rows are positions in the list of ids that both sides proved to share
-(`parties.messages.MatchRows`); within a training session, positions in `SetupBottom.rows`. Batches
-have numbers, counted from 0 over all epochs; which rows a number stands for follows from what
-`SetupBottom` said (`batches`), so rows travel once.
+(`parties.messages.MatchRows`), or in the rows that they agreed on before
+(`parties.messages.UseAlignment`); within a training session, positions in `SetupBottom.rows`.
+Batches have numbers, counted from 0 over all epochs; which rows a number stands for follows from
+what `SetupBottom` said (`batches`), so rows travel once.
 
 Numbers at the cut travel as bytes: the arrays that a codec makes of them, one after the other
 (`payload`). What they are follows from the codec, the number of rows and the width, which both
@@ -39,6 +41,7 @@ from parties.messages import (
     Reply,
     Request,
     ShortText,
+    UseAlignment,
 )
 from parties.service import Transitions
 from secureboost.splitnn.options import Choice
@@ -64,7 +67,6 @@ class Code(StrEnum):
     """Why a feature party does not answer."""
 
     TORCH = "torch_missing"
-    ROWS = "rows_refused"
     POLICY = "policy"
     BUDGET = "budget_spent"
     ARCHITECTURE = "architecture_refused"
@@ -392,9 +394,10 @@ MESSAGES: tuple[type[Message], ...] = (
 )
 
 TRANSITIONS: Transitions = {
-    "open": {MatchRows: "matched"},
+    "open": {MatchRows: "matched", UseAlignment: "matched"},
     "matched": {
         MatchRows: "matched",
+        UseAlignment: "matched",
         SetupBottom: "training",
         Predict: "matched",
         PredictBody: "matched",

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 TOP = 1 << 20
 """The stream of the top network; bottoms have the numbers of their parties, 0 is the own one."""
@@ -23,6 +24,9 @@ BATCHES = TOP + 1
 BODY = TOP + 2
 """Of a party's seed: the stream of the body that it computes (`body`)."""
 
+ORDER = TOP + 3
+"""The stream of the order in which rows are named to partners."""
+
 INITIAL, TRAINING, EVALUATION, LABELS = range(4)
 """What a party draws for: weights, an epoch's training, an epoch's evaluation, its labels."""
 
@@ -32,6 +36,34 @@ _lock = threading.Lock()
 def new_seed() -> int:
     """A secret seed, 53 bits, so that it fits wherever a number does."""
     return secrets.randbits(53)
+
+
+def new_run_seed() -> int:
+    """A secret seed of a run, 128 bits: partners see seeds that follow from it."""
+    return secrets.randbits(128)
+
+
+def named_order(seed: int, n_training: int, n_rows: int) -> NDArray[np.int32]:
+    """In which order the rows of a table are named to partners: those trained on, then the others.
+
+    A table may be sorted by what nobody else must know, as by the label, so the order is drawn.
+
+    Parameters
+    ----------
+    seed : int
+        Of the run. Who guesses a stated one knows the order.
+    n_training, n_rows : int
+
+    Returns
+    -------
+    array of shape (n_rows,), int32
+        Which of the table's rows each of the named ones is.
+    """
+    bits = np.random.MT19937(np.random.SeedSequence([seed, ORDER]))
+    draw = np.random.RandomState(bits).permutation
+    training = draw(n_training)
+    others = n_training + draw(n_rows - n_training)
+    return np.concatenate([training, others]).astype(np.int32)
 
 
 def derive(seed: int, *stream: int) -> int:

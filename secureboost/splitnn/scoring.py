@@ -8,6 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from secureboost.alignment import ABSENT
 from secureboost.errors import IntegrityError, ModelError
 from secureboost.splitnn.architectures import get_architecture
 from secureboost.splitnn.body import evaluate_body, make_body
@@ -147,10 +148,31 @@ class _Asking:
         self._codec = get_codec(head.codec)
 
     def ask(self, rows: NDArray[np.int32]) -> Pending:
-        """Ask for rows of the table."""
-        request = Predict(model_id=self._head.model_id, rows=self._partner.rows[rows])
-        future = self._partner.peer.submit(request, ahead=True)
-        return Pending(lambda: self._read(future, len(rows)))
+        """Ask for rows of the table, in an order that says nothing of the table's.
+
+        What the partner gives for rows that it does not have is zeros.
+        """
+        partner, width = self._partner, self._width
+        positions = partner.rows[rows]
+        held = np.flatnonzero(positions != ABSENT)
+        if not len(held):
+            nothing = torch.zeros((len(rows), width), dtype=DTYPES[self._head.dtype])
+            return Pending(_given(nothing))
+        padding = partner.padding[np.isin(partner.goes_with, rows)]
+        named = np.concatenate([positions[held], padding])
+        order = np.argsort(named)
+        request = Predict(model_id=self._head.model_id, rows=named[order])
+        future = partner.peer.submit(request, ahead=True)
+
+        def read() -> Tensor:
+            answered = self._read(future, len(named))
+            in_order = torch.empty_like(answered)
+            in_order[torch.from_numpy(order)] = answered
+            values = answered.new_zeros((len(rows), width))
+            values[torch.from_numpy(held)] = in_order[: len(held)]
+            return values
+
+        return Pending(read)
 
     def _read(self, future: Future[Activations], n_rows: int) -> Tensor:
         reply, name, dtype = future.result(), self._partner.peer.name, self._head.dtype

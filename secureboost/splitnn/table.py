@@ -7,6 +7,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from secureboost.agreed_rows import KeptTable
 from secureboost.dictionary import Categories
 
 
@@ -58,14 +59,12 @@ class ColumnTable:
         )
 
 
-class PartyTable(Columns, Protocol):
+class PartyTable(Columns, KeptTable, Protocol):
     """A feature party's table, as all trainers share it.
 
     Attributes
     ----------
     party : str
-    ids : sequence of str
-        Row ids, in order.
     terms : mapping of str to object
         What the party brings for a trainer besides, by the trainer's name.
     """
@@ -73,11 +72,6 @@ class PartyTable(Columns, Protocol):
     @property
     def party(self) -> str:
         """The party's name."""
-        ...
-
-    @property
-    def ids(self) -> Sequence[str]:
-        """Row ids."""
         ...
 
     @property

@@ -1,7 +1,7 @@
 """What training takes at the label party, and what it leaves."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -67,11 +67,18 @@ class NetPartner:
     ----------
     peer : Peer
     rows : array of shape (n_rows,), int32
-        For each row of the label party's table its position in the rows that both sides hold.
+        For each row of the label party's table its position in the rows that both sides count in;
+        in prediction `alignment.ABSENT` for one that the party does not have.
+    padding : array of shape (n_padding,), int32
+        In prediction, positions that are asked about only to hide which are wanted.
+    goes_with : array of shape (n_padding,), int64
+        For each the row of the label party's table with which it is asked about.
     """
 
     peer: Peer
     rows: NDArray[np.int32]
+    padding: NDArray[np.int32] = field(default_factory=lambda: np.zeros(0, np.int32))
+    goes_with: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
 
 
 @dataclass(frozen=True, repr=False)

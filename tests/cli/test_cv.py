@@ -44,7 +44,7 @@ def bureau_here(companies, monkeypatch):
     party = FeatureParty("bureau", table, insecure_test_keys=True)
 
     @contextlib.contextmanager
-    def here(_config, _ids):
+    def here(_config):
         yield [party]
 
     monkeypatch.setattr("secureboost.cli.validating.remote_parties", here)
@@ -449,7 +449,7 @@ def test_over_tls_in_processes_of_their_own(companies, tmp_path):
         assert "Stopped" in crossed.text.splitlines()
         served.wait_line("the session ended early")
         assert "Traceback" not in crossed.text + served.text
-        assert served.text.count("lender has finished") == 2
+        assert served.text.count("lender has finished") == 2 + 3  # each compares ids first
         assert served.text.count("forgotten") == 2 + 4
     kept = {path.name for path in (companies.bureau / "models").rglob("*.json")}
     assert kept == {"budget.json"}

@@ -43,9 +43,9 @@ def test_the_halves_lie_apart_and_belong_together(demo):
     assert half.party == "bureau"
     events = [json.loads(line) for line in (out / "lender" / "log.jsonl").read_text().splitlines()]
     assert [event["event"] for event in events] == [
-        "begin", "round", "round", "trained", "compared", "end",
+        "common", "begin", "round", "round", "trained", "compared", "end",
     ]  # fmt: skip
-    assert events[4]["federated_equals_pooled"] is True
+    assert events[5]["federated_equals_pooled"] is True
 
 
 def test_the_bureaus_process_ends_with_the_demo(demo):

@@ -60,6 +60,7 @@ def test_json(quick):
         "clock",
         "compute engine",
         "self-test",
+        "alignment group",
         "speed, 2048 bits",
         "cost of a tree",
     ]
@@ -79,6 +80,28 @@ def test_an_engine_that_is_not_there_fails(quick, monkeypatch):
     )
     assert check["remedy"] == "Run: unset SECUREBOOST_ENGINE"
     assert "1 of 11 checks failed." in result.stderr
+
+
+def test_the_alignment_group(monkeypatch):
+    monkeypatch.setattr("crypto.groups.sodium.load", lambda: "needs the package rbcl: run: x")
+    check = checks.alignment_group()
+    assert check.status is Status.WARN
+    assert check.found == "p256, because ristretto255 needs the package rbcl: run: x"
+    assert "with p256 it takes more than twice as long" in check.remedy
+    monkeypatch.setattr("crypto.groups.sodium.load", lambda: object())
+    for vectors, way in ((False, "by libsodium"), (True, "eight at a time")):
+        monkeypatch.setattr("crypto.groups.ristretto.Ristretto255.vectors", vectors)
+        check = checks.alignment_group()
+        assert (check.status, check.remedy) == (Status.OK, "")
+        assert check.found == (f"ristretto255, the fastest, {way}; p256 with partners that lack it")
+
+
+def test_a_package_with_a_check_of_its_own_is_no_dependency(monkeypatch):
+    """Without rbcl alignment uses another group; that is no failure."""
+    monkeypatch.setattr("importlib.metadata.requires", lambda name: ["rbcl>=999", "numpy>=1.26"])
+    (check,) = checks.dependencies()
+    assert check.status is Status.OK
+    assert check.found.startswith("numpy ")
 
 
 def test_an_engine_that_was_asked_for(monkeypatch):

@@ -21,7 +21,7 @@ LINES = [
 def test_these_are_the_commands():
     assert GROUPS == {"model": ["inspect"], "runs": ["diff", "list", "show"]}
     assert set(COMMANDS) == {
-        *("bundle", "cert", "cv", "demo", "doctor", "evaluate", "export", "keygen"),
+        *("align", "bundle", "cert", "cv", "demo", "doctor", "evaluate", "export", "keygen"),
         *("messages", "plan", "predict", "release", "score", "serve", "sides", "simulate", "train"),
         "tune",
     }

@@ -10,11 +10,12 @@ from secureboost.cli.layout import print_hanging
 from secureboost.trainers import get_trainer
 
 
-def test_every_message_is_listed_with_what_it_reveals():
-    result = run("messages")
+@pytest.mark.parametrize("trainer", ["secureboost", "align"])
+def test_every_message_is_listed_with_what_it_reveals(trainer):
+    result = run("messages", "--trainer", trainer)
     assert result.exit_code == 0, result.stderr
     blocks = result.stdout.strip().split("\n\n")[1:]
-    names = [message.__name__ for message in get_trainer("secureboost").codec().message_types]
+    names = [message.__name__ for message in get_trainer(trainer).codec().message_types]
     assert [block.split()[1] for block in blocks] == names
     for block in blocks:
         heading, reveals, fields = block.splitlines()
@@ -30,7 +31,7 @@ def test_json_says_the_same():
     result = run("messages", "--json")
     listing = json.loads(result.stdout)
     assert listing["trainer"] == "secureboost"
-    assert listing["protocol_version"] == 1
+    assert listing["protocol_version"] == 2
     by_name = {message["name"]: message for message in listing["messages"]}
     assert by_name["Setup"]["direction"] == "asks"
     assert by_name["Setup"]["reply"] == "Ready"

@@ -65,10 +65,27 @@ def test_a_run_joins_by_id_and_writes_everything(tables, tmp_path):
     assert os.stat(tmp_path / "scores.csv").st_mode & 0o077 == 0
 
 
+def test_rows_that_all_of_several_parties_have_are_taken(tables, tmp_path):
+    lender, bureau = two_tables(90)
+    bureau[["loans"]].iloc[:60].sample(frac=1, random_state=2).to_csv(tmp_path / "telco.csv")
+    more = ("--party", f"telco={tmp_path / 'telco.csv'}")
+    done = simulate(tables, tmp_path / "run", more=more)
+    assert done.exit_code == 0, done.stderr
+    assert "rows: label party 80, bureau 80, telco 60; common 50" in done.stderr
+    scores = pd.read_csv(tmp_path / "run" / "scores.csv").set_index("id")
+    assert list(scores.index) == list(lender.index[10:60])
+    pooled = lender.iloc[10:60].drop(columns="bad").join(bureau)
+    pooled = pooled.assign(more_loans=bureau["loans"])
+    train = scores["fold"] == "train"
+    twin = SecureBoostClassifier(n_estimators=2, max_depth=2, max_bin=8)
+    twin.fit(pooled[train], lender.loc[pooled.index[train], "bad"])
+    assert (twin.predict_proba(pooled)[:, 1] == scores["score"]).all()
+
+
 def test_the_log_tells_events_and_no_values(tables, tmp_path):
     simulate(tables, tmp_path)
     assert [event["event"] for event in events(tmp_path)] == [
-        "begin", "round", "round", "trained", "written", "end",
+        "common", "begin", "round", "round", "trained", "written", "end",
     ]  # fmt: skip
     text = (tmp_path / "log.jsonl").read_text()
     for private in ("C000", "income", "late", "threshold"):
@@ -98,7 +115,9 @@ def test_a_model_scores_what_simulate_scored(tables, tmp_path):
         *("--party", f"bureau={tables / 'bureau.csv'}"),
     )
     assert done.exit_code == 4
-    assert "its table lacks 10 of the 80 rows asked for" in done.stderr
+    assert (
+        "lender.csv: bureau does not have 10 rows (first at data rows 1, 2, 3, 4, 5)" in done.stderr
+    )
     common = pd.read_csv(tables / "lender.csv", dtype={"id": str}).iloc[10:].sample(frac=1)
     common.rename(columns={"bad": "unused"}).to_csv(tmp_path / "new.csv", index=False)
     done = run(
@@ -198,8 +217,8 @@ def test_a_run_that_fails_leaves_its_log_and_can_be_repeated(tables, tmp_path, m
         patch.setattr("secureboost.gbdt.booster._add_leaves", fail)
         assert simulate(tables, tmp_path).exit_code == 5
     assert left(tmp_path) == {"log.jsonl"}
-    assert [event["event"] for event in events(tmp_path)] == ["begin", "failed"]
-    assert events(tmp_path)[1]["error"] == "ConnectionResetError"
+    assert [event["event"] for event in events(tmp_path)] == ["common", "begin", "failed"]
+    assert events(tmp_path)[2]["error"] == "ConnectionResetError"
     assert simulate(tables, tmp_path).exit_code == 0
 
 
@@ -444,11 +463,12 @@ def test_a_terminal_of_80_columns_shows_a_bar_from_the_first_tree_on(tables, tmp
         assert process.wait(60) == 0
         assert "\x1b" not in process.stdout.read().decode()
     os.close(master)
+    assert "% aligned" in text
     assert "0 of 2 rounds" in text
     assert "time left unknown" in text
     assert "2 of 2 rounds, " in text
     assert "\x1b[3" not in text  # no colours
-    assert text.count("\x1b[?25l") == text.count("\x1b[?25h") == 1  # the cursor is back
+    assert text.count("\x1b[?25l") == text.count("\x1b[?25h") == 2  # the cursor is back
 
 
 def read_all(descriptor):

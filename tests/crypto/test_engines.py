@@ -210,6 +210,23 @@ def test_modulo_the_root(modulus):
     assert not modulus.all_units(wide.from_integers([*units_only, 0], modulus.words), n_jobs=2)
 
 
+@pytest.mark.parametrize("n_jobs", [1, 2, 50])
+def test_powers_modulo_the_root(modulus, n_jobs):
+    root = modulus.root
+    numbers = residue_numbers(modulus, 12, 3)
+    exponents = [0, 1, 2, 3, 31, 32, 65537, 2**64 - 1, root % 2**200]
+    if n_jobs == 2:
+        exponents = [root, 2 ** root.bit_length() - 1]
+        numbers = [*numbers[-2:], root**2 * 2**64 + 1]  # longer than any number that is at hand
+    words = wide.from_integers(numbers, 2 * modulus.words + 2)
+    words.flags.writeable = False
+    for exponent in exponents:
+        powers = modulus.root_powers(words, exponent, n_jobs=n_jobs)
+        assert wide.to_integers(powers) == [gmpy2.powmod(x, exponent, root) for x in numbers]
+        assert powers.shape[1] == modulus.words
+    assert modulus.root_powers(words[:0], 3, n_jobs=n_jobs).shape == (0, modulus.words)
+
+
 @pytest.mark.parametrize("name", AVAILABLE)
 def test_two_threads_use_one_modulus(name):
     root = ROOTS["1100"]

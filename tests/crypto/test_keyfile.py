@@ -136,7 +136,7 @@ def test_another_public_key_in_the_envelope(path, tmp_path):
     [
         (lambda e: e.update(version=2), "version 2 is not 'secureboost-key' version 1"),
         (lambda e: e.update(format="ssh"), "format 'ssh'"),
-        (lambda e: e.update(scheme="phe"), "scheme='phe' has no key files"),
+        (lambda e: e.update(scheme="phe"), "scheme='phe' cannot be used here"),
         (lambda e: e.update(fingerprint="00"), "the fingerprint does not belong to the key"),
         (lambda e: e.update(key_bits=2048), "key_bits=2048 or the fingerprint"),
         (lambda e: e.update(extra=1), "unknown field `extra`"),

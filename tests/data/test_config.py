@@ -6,16 +6,19 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from secureboost.align.options import AlignOptions
+from secureboost.align.policy import AlignPolicy
 from secureboost.api import SecureBoostRegressor
 from secureboost.cli.train import parameters_of
 from secureboost.config import (
     HoldOut,
     PolicyLimits,
-    check_party_name,
     load_serve_config,
     load_train_config,
     write_example,
 )
+from secureboost.config_align import FeatureAlign, LabelAlign, check_keys, columns_of
+from secureboost.config_types import check_party_name
 from secureboost.errors import ConfigError
 from secureboost.gbdt.policy import Policy
 from secureboost.run import make_model
@@ -51,6 +54,7 @@ def test_serve_example_is_valid_and_prudent(serve_file):
     assert config.listen == "127.0.0.1:7443"
     assert config.dial is None
     assert config.policy == PolicyLimits(min_child_samples=20, max_bin=64)
+    assert config.align == FeatureAlign(min_size=100)
 
 
 def test_columns_of_categories_and_directions_are_named(train_file, serve_file):
@@ -154,6 +158,20 @@ def test_every_line_of_an_example_can_be_switched_on(kind, tmp_path):
     assert config(tmp_path / "example.toml").data.categorical == ["branch"]
 
 
+def test_limits_of_alignments_are_those_of_their_options():
+    assert LabelAlign().options() == AlignOptions()
+    limits = {name: getattr(FeatureAlign(), name) for name in asdict(AlignPolicy())}
+    assert limits == asdict(AlignPolicy())
+
+
+def test_ids_may_be_several_columns_with_rules(train_file, serve_file):
+    chosen = ["data.id=['name', 'born']", "align.rules={name='text', born='date:%d.%m.%Y'}"]
+    for config in (load_train_config(train_file, chosen), load_serve_config(serve_file, chosen)):
+        assert columns_of(config.data.id) == ["name", "born"]
+        assert str(check_keys(config.data.id, config.align)) == "text, date:%d.%m.%Y"
+    assert columns_of("id") == ["id"]
+
+
 def test_policy_limits_are_the_feature_partys_policy():
     assert msgspec.structs.asdict(PolicyLimits()) == asdict(Policy())
 
@@ -176,7 +194,23 @@ def test_examples_do_not_overwrite(train_file):
             "dta",
             "Did you mean 'data'? Known here: data, tls, party, out, test_size,",
         ),
-        ("data.id=7", "data.id", "7 cannot be used: Expected 'str', got 'int'"),
+        ("data.id=7", "data.id", "7 cannot be used: Expected 'str | array', got 'int'"),
+        ("data.id=[]", "data.id", "Expected 'array' of length >= 1"),
+        ("data.id=['a', 'a']", "data.id", "a key column occurs twice: a, a"),
+        ("align.rules={name='text'}", "align.rules.name", "is no key column; those are: id."),
+        ("align.rules={id='txt'}", "align.rules.id", "'txt' is no rule; there are: exact, text,"),
+        ("align.duplicates=all", "align.duplicates", "Invalid enum value 'all'"),
+        ("align.padding=-1", "align.padding", "Expected 'int' >= 0"),
+        ("align.min_size=0", "align.min_size", "Expected 'int' >= 1"),
+        ("align.time=applied", "align.window", "say how much older a feature party's row may be"),
+        ("align.window=365d", "align.window", "is for rows with a time; set time"),
+        ("align={time='a', window='1y'}", "align.window", "'1y' is no length of time; write it"),
+        ("align={time='a', window='9d', lag='1h'}", "align.lag", "is in seconds, window in days"),
+        ("align={time='a', window='1d', lag='2d'}", "align.lag", "is 2, above window=1"),
+        ("align={time='a', window=9, padding=1}", "align.padding", "cannot be hidden where rows"),
+        ("align={keep_unmatched=0.5}", "align.keep_unmatched", "is for rows with a time"),
+        ("align.method=rsb", "align.method", "'rsb' is not a method; there is: ecdh, rsa."),
+        ("align={method='rsa', min_size=2}", "align.min_size", "2 cannot be held: with method"),
         ("data.id=''", "data.id", "Expected 'str' of length >= 1"),
         ("data.file=3", "data.file", "3 cannot be used: Expected 'str', got 'int'"),
         ("party.bureau.timeout=0", "party.bureau.timeout", "Expected 'float' > 0"),
@@ -205,6 +239,9 @@ def test_errors_carry_the_path_of_the_bad_key(train_file, override, path, messag
     [
         ("policy.max_bin=256", "policy.max_bin", "256 cannot be used: Expected 'int' <= 255"),
         ("policy.min_child_samples=0", "policy.min_child_samples", "Expected 'int' >= 1"),
+        ("align.dates=['paid']", "align.dates", "is for rows with a time; set time"),
+        ("align.max_signatures=9", "align.max_signatures", "is for signing_key, the key that"),
+        ("align.padding=1", "align.padding", "there is no such setting."),
         ("policy.max_bins=9", "policy.max_bins", "Did you mean 'max_bin'?"),
         ("dial='a:1'", "dial", "exactly one of 'dial' (we dial) and 'listen' (we wait)"),
         ("listen='a:99999'", "listen", "a port of 0 to 65535"),

@@ -44,7 +44,7 @@ def test_exit_codes(error, code):
 
 OUR_FAULTS = {  # these end in "please report"
     "CryptoError", "SegmentError", "PartyError", "LocalError", "InvalidMessageError",
-    "SessionClosedError",
+    "SessionClosedError", "HashInputError", "ScalarError",
 }  # fmt: skip
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from secureboost.data import out_of_time
+from secureboost.dates import out_of_time
 from secureboost.errors import ConfigError, DataError
 
 DAYS = ["2023-01-31", "2023-07-01", "2022-12-01", "2023-06-30", "2023-07-02", "2023-07-01"]

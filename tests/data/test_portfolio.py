@@ -8,7 +8,7 @@ from secureboost.data import check_ids
 from secureboost.errors import ConfigError
 from secureboost.features import feature_matrix
 from secureboost.metrics import auc
-from secureboost.portfolio import make_portfolio
+from secureboost.portfolio import make_portfolio, make_raw_portfolio
 
 
 @pytest.fixture(scope="module")
@@ -29,6 +29,22 @@ def test_both_tables_have_the_same_customers_in_one_order(tables):
     assert tables.lender.index.name == "id"
     check_ids(tables.lender.index, "lender")
     assert any(row_id.startswith("0") for row_id in tables.lender.index)
+
+
+def test_raw_tables_share_these_customers_among_strangers(tables):
+    raw = make_raw_portfolio()
+    assert (len(raw.lender), len(raw.bureau)) == (10_600, 11_400)
+    for table in (raw.lender, raw.bureau):
+        check_ids(table.index, "raw")
+    common = raw.lender.index[raw.lender.index.isin(raw.bureau.index)]
+    pd.testing.assert_frame_equal(raw.lender.loc[common], tables.lender)
+    pd.testing.assert_frame_equal(raw.bureau.loc[common], tables.bureau)
+    places = raw.bureau.index.get_indexer(common)
+    assert abs(np.corrcoef(places, np.arange(len(places)))[0, 1]) < 0.05
+    assert 8_000 < raw.lender.index.isin(common)[:9_000].sum() < 9_000
+    again = make_raw_portfolio()
+    assert raw.lender.equals(again.lender)
+    assert raw.bureau.equals(again.bureau)
 
 
 def test_every_column_is_documented_and_numeric(tables):
@@ -70,3 +86,5 @@ def test_signal_lies_on_both_sides(tables):
 def test_limits(n_rows, seed, message):
     with pytest.raises(ConfigError, match=message):
         make_portfolio(n_rows, seed)
+    with pytest.raises(ConfigError):
+        make_raw_portfolio(n_rows, seed)

@@ -10,6 +10,8 @@ import pytest
 from rich.console import Console
 
 from secureboost import SecureBoostClassifier
+from secureboost.align.aligned import AlignProgress
+from secureboost.cli.align_progress import AlignmentProgress
 from secureboost.progress import ProgressBar, TrainingProgress, metric_text
 
 
@@ -44,6 +46,25 @@ def test_a_pipe_gets_a_line_now_and_then():
         f"16 of 20 rounds, 160 {text} 40 s left",
         f"19 of 20 rounds, 190 {text} 10 s left",
         f"20 of 20 rounds, 200 {text} took 3 min 20 s",
+    ]
+
+
+def test_an_alignment_tells_how_much_is_done():
+    out, clock = io.StringIO(), Clock()
+    plain = Console(file=out, width=200, highlight=False)
+    with AlignmentProgress(1_000, 1, lambda: int(1e5 * clock.now), plain, clock):
+        pass
+    assert out.getvalue() == ""  # nothing had to be aligned
+    with AlignmentProgress(1_000, 1, lambda: int(1e5 * clock.now), plain, clock) as progress:
+        for step, total in (("send", 1_000), ("fetch", 2_000), ("compare", 1_000), ("tell", 900)):
+            for done in (total // 2, total):
+                clock.now += 20.0
+                progress.show_step(AlignProgress("bureau", step, done, total))
+    assert out.getvalue().splitlines() == [
+        "16 % aligned, 2 MB sent, 1 min 40 s left",
+        "50 % aligned, 6 MB sent, 1 min 00 s left",
+        "87 % aligned, 10 MB sent, 14 s left",
+        "100 % aligned, 16 MB sent, took 2 min 00 s",
     ]
 
 

@@ -29,6 +29,20 @@ def test_ids_stay_text_and_become_the_index(write):
     assert np.isnan(frame["income"].iloc[1])
 
 
+def test_several_columns_are_one_id(write, tmp_path):
+    text = 'name,x,born\nAnn,1,007\n"Ann,0",2,07\n"A""n",3,07\nAnn,4,0\n'
+    frame = read_table(write(text), ["name", "born"])
+    assert list(frame.index) == ["Ann,007", '"Ann,0",07', '"A""n",07', "Ann,0"]
+    assert (frame.index.name, list(frame.columns)) == ("name,born", ["x"])
+    frame.assign(name=["a", "b", "c", "d"], born=[1, 1, 2, 2]).to_parquet(tmp_path / "l.parquet")
+    again = read_table(tmp_path / "l.parquet", ["born", "name"])
+    assert list(again.index) == ["1,a", "1,b", "2,c", "2,d"]
+    with pytest.raises(DataError, match=r"lender.csv: the id is blank in 1 row \(data row 2\)"):
+        read_table(write("a,b,x\n1,1,0\n1,,0\n"), ["a", "b"])
+    twice = write("a,b,x\n1,1,0\n1,,0\n1,1,0\n")
+    assert list(read_table(twice, ["a", "b"], unique_ids=False).index) == ["1,1", "1,", "1,1"]
+
+
 def test_byte_order_mark_quotes_and_blank_lines_are_read(write):
     frame = read_table(write('\ufeffid,"a, b"\r\n"0""1",1\r\n\r\n2,2\r\n'), "id")
     assert list(frame.index) == ['0"1', "2"]

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from secureboost.alignment import ABSENT
 from secureboost.gbdt.cells import CellLayout
 from secureboost.gbdt.feature_tree import route_bits, rows_by_node, rows_left
 from secureboost.gbdt.protocol import NO_NODE
@@ -44,16 +45,15 @@ def test_route_bits(seed, n_rows, n_splits):
     columns = rng.integers(-2, 3, (3, 30)).astype(np.float32)
     columns[rng.random(columns.shape) < 0.3] = np.nan
     rows = rng.permutation(30)[:n_rows].astype(np.int32)
+    rows[rng.random(n_rows) < 0.2] = ABSENT
     features = rng.integers(0, 3, n_splits).astype(np.int32)
     thresholds = rng.choice([-1.0, 0.0, 1.5, np.inf], n_splits).astype(np.float32)
     missing_left = rng.random(n_splits) < 0.5
     bits = np.zeros((n_splits, -(-n_rows // 8)), np.uint8)
     route_bits(columns, rows, features, thresholds, missing_left, bits)
+    values = np.where(rows == ABSENT, np.nan, columns[:, rows])
     expected = [
-        [
-            bool(left) if np.isnan(columns[f, row]) else bool(columns[f, row] <= threshold)
-            for row in rows
-        ]
+        [bool(left) if np.isnan(value) else bool(value <= threshold) for value in values[f]]
         for f, threshold, left in zip(features, thresholds, missing_left, strict=True)
     ]
     unpacked = np.unpackbits(bits, axis=1, bitorder="little")

@@ -17,6 +17,7 @@ from support.asking import (
     route,
 )
 
+from secureboost.alignment import ABSENT
 from secureboost.gbdt.feature_routes import model_codes, route_codes, sides_of_rows
 from secureboost.gbdt.model import PartnerSplit
 from secureboost.gbdt.protocol import Division, Finished
@@ -73,6 +74,8 @@ def test_sides_against_twin(seed, n_rows, n_splits):
     columns[rng.random(columns.shape) < 0.2] = np.nan
     lookups = [None, np.array([2, -1, 254, 0], np.int32), None]
     rows = rng.permutation(80)[:n_rows].astype(np.int32)
+    rows[rng.random(n_rows) < 0.2] = ABSENT
+    values = np.where(rows == ABSENT, np.nan, columns[:, rows])
     splits = []
     for _ in range(n_splits):
         feature = int(rng.integers(0, 3))
@@ -92,7 +95,7 @@ def test_sides_against_twin(seed, n_rows, n_splits):
     assert not unpacked[:, n_rows:].any()
     for split, line in zip(splits, unpacked, strict=True):
         assert line[:n_rows].tolist() == [
-            naive_side(split, columns[split.feature, row], lookups[split.feature]) for row in rows
+            naive_side(split, value, lookups[split.feature]) for value in values[split.feature]
         ]
 
 

@@ -139,5 +139,4 @@ def test_neither_half_holds_the_others_secrets():
             if owner > 0:
                 assert tree.threshold[node] is None
                 assert tree.bin[node] == -1
-                assert tree.missing_left[node] is False
     assert len(joined_trees(half, [p.half(half.model_id) for p in parties])) == 3

@@ -212,8 +212,9 @@ def test_split_numbers_run_through_all_trees():
 def test_sum_rows_against_twin(n_sums):
     rng = np.random.default_rng(0)
     values = rng.integers(-(2**50), 2**50, (60, n_sums))
-    active = rng.random(60) < 0.5
+    standing = rng.integers(0, 3, 60).astype(np.uint8)
     rows = np.arange(0, 60, 3, dtype=np.int32)
     sums = np.zeros(n_sums, dtype=np.int64)
-    assert sum_rows(rows, values, active, sums) == active[rows].sum()
+    counts = ((standing[rows] > 0).sum(), (standing[rows] > 1).sum())
+    assert sum_rows(rows, values, standing, sums) == counts
     assert sums.tolist() == values[rows].sum(axis=0).tolist()

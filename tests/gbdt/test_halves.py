@@ -9,11 +9,11 @@ from secureboost.gbdt.model import LabelHalf, PartyHalf, half_digest, load_half,
 
 
 def known_to_the_label_party(tree):
-    """Of partners' splits only owner and number (and the rows' hessians)."""
+    """Of partners' splits owner, number and side of missing values (and the rows' hessians)."""
     own = tree.copy()
     foreign = own["owner"] > 0
     own["feature"][foreign], own["bin"][foreign] = -1, -1
-    own["codes"][foreign], own["missing_left"][foreign] = 0, False
+    own["codes"][foreign] = 0
     own["gain"][foreign] = 0.0
     return own
 

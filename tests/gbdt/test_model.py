@@ -268,9 +268,15 @@ def test_own_splits_that_fit_no_column(label, by_codes, changes, text):
     refused(label, f"tree 0: node {node} {text}")
 
 
-@pytest.mark.parametrize("of", [leaf, partners_node])
+PARTS_OF_OWN_SPLITS = [("threshold", 0.5), ("codes", [0]), ("bin", 0)]
+
+
 @pytest.mark.parametrize(
-    ("name", "value"), [("threshold", 0.5), ("codes", [0]), ("bin", 0), ("missing_left", True)]
+    ("of", "name", "value"),
+    [
+        *((of, *part) for of in (leaf, partners_node) for part in PARTS_OF_OWN_SPLITS),
+        (leaf, "missing_left", True),
+    ],
 )
 def test_what_only_own_splits_have(label, of, name, value):
     tree = label["trees"][0]

@@ -10,10 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.ensembles import MODEL, example, grown
 
+from secureboost.alignment import ABSENT
 from secureboost.errors import IntegrityError
 from secureboost.gbdt import scoring
 from secureboost.gbdt.protocol import Routes
 from secureboost.gbdt.scoring import raw_scores
+from secureboost.partner import Partner
 
 
 class FakePeer:
@@ -50,7 +52,7 @@ def faked(monkeypatch, model, left, route_bytes):
         patch.setattr(scoring, "ROUTE_BYTES", route_bytes)
         n_rows = left[0].shape[1] if left else 0
         yield (
-            [SimpleNamespace(name=name, rows=np.arange(n_rows)) for name in peers],
+            [Partner(name, None, [], np.arange(n_rows, dtype=np.int32)) for name in peers],
             opened,
         )
 
@@ -79,8 +81,44 @@ def test_scores_are_the_ensembles(model, seed, n_rows, route_bytes):
             assert opened == [
                 name
                 for name, count in zip(ensemble.owners[1:], first.n_splits[1:], strict=True)
-                if count
+                if count and n_rows
             ]
+
+
+@settings(max_examples=60)
+@given(grown(), st.integers(0, 2**32), st.integers(1, 40), st.sampled_from([1, 5, 2**20]))
+def test_rows_that_partners_lack_and_padding(model, seed, n_rows, route_bytes):
+    """Partners count in orders of their own; they are asked about what they have, and padding."""
+    rng, ensemble, half = np.random.default_rng(seed), model.ensemble, model.label_half()
+    X = model.rows(rng, n_rows)
+    left, partners, expected = [], [], []
+    for owner, name in enumerate(ensemble.owners[1:], start=1):
+        n_splits, n_agreed = ensemble.n_splits[owner], n_rows + rng.integers(0, 12)
+        bits = rng.random((n_splits, n_agreed)) < 0.5
+        order = rng.permutation(n_agreed).astype(np.int32)
+        rows = np.where(rng.random(n_rows) < 0.3, ABSENT, order[:n_rows]).astype(np.int32)
+        held = np.flatnonzero(rows != ABSENT)  # padding goes with rows that the partner has
+        leads = rng.choice(held, n_agreed - n_rows) if len(held) else held
+        missing = np.zeros(n_splits, bool)
+        for tree in ensemble.trees:
+            for node in tree[(tree["owner"] == owner) & (tree["split_id"] >= 0)]:
+                missing[node["split_id"]] = node["missing_left"]
+        left.append(bits)
+        padding = order[n_rows:][: len(leads)]
+        partners.append(Partner(name, None, [], rows, padding, leads))
+        expected.append(np.where(rows == ABSENT, missing[:, np.newaxis], bits[:, rows]))
+    bits = np.packbits(np.concatenate(expected), axis=1, bitorder="little") if expected else None
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        faked(patch, model, left, route_bytes) as (_, opened),
+    ):
+        scores = raw_scores(half, X, partners)
+    np.testing.assert_array_equal(scores, ensemble.raw_scores(X, bits), strict=True)
+    assert opened == [
+        partner.name
+        for partner, count in zip(partners, ensemble.n_splits[1:], strict=True)
+        if count and (partner.rows != ABSENT).any()
+    ]
 
 
 @pytest.fixture(scope="module")

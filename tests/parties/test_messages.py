@@ -8,7 +8,15 @@ from rich.pretty import pretty_repr
 from support.talk import MESSAGES, Add, Begin, Total
 
 from parties.catalogue import catalogue, reveals
-from parties.messages import SESSION_MESSAGES, Ack, Array, MatchRows, Reply, Request
+from parties.messages import (
+    SESSION_MESSAGES,
+    Ack,
+    Array,
+    MatchRows,
+    Reply,
+    Request,
+    UseAlignment,
+)
 
 
 def test_repr_shows_shapes_only() -> None:
@@ -17,6 +25,8 @@ def test_repr_shows_shapes_only() -> None:
     for text in (repr, str, pretty_repr):
         assert text(add) == "Add(values=<int64[1, 2]>, times=2)"
         assert "kkkk" not in text(rows)
+    use = UseAlignment(alignment=b"a" * 32, n_rows=7)
+    assert repr(use) == "UseAlignment(alignment=<32 bytes>, n_rows=7)"
     assert repr(rows) == "MatchRows(digest_key=<32 bytes>, n_rows=7, digest=<32 bytes>)"
 
 

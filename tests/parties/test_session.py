@@ -182,7 +182,7 @@ def test_other_versions_are_told_so_whatever_else_they_say() -> None:
     reply = codec.decode(make_answerer().answer(frame), "bureau")
     assert isinstance(reply, Failure)
     assert reply.code == "version_mismatch"
-    assert reply.detail.startswith("asks for protocol 999 (software '9.9'); this party speaks 1")
+    assert reply.detail.startswith("asks for protocol 999 (software '9.9'); this party speaks 2")
 
 
 def test_close_waits_for_the_answer_under_way() -> None:
@@ -373,7 +373,7 @@ def welcome(**more: Any) -> Welcome:
 @pytest.mark.parametrize(
     ("answer", "error", "text"),
     [
-        (welcome(protocol_version=2), VersionMismatchError, "speaks protocol 2 .* this side sp"),
+        (welcome(protocol_version=1), VersionMismatchError, "speaks protocol 1 .* this side sp"),
         (welcome(party="telco"), UnexpectedReplyError, "bureau: calls itself 'telco'"),
         (
             Failure(code="version_mismatch", detail="asks for 1", ends_session=True),
@@ -386,6 +386,39 @@ def welcome(**more: Any) -> Welcome:
 def test_greeting(answer: Message, error: type[Exception], text: str) -> None:
     with pytest.raises(error, match=text):
         Peer("bureau", Scripted(answer), make_codec()).greet(**GREETING)
+
+
+class Products(Sums):
+    """Another trainer of the same endpoint."""
+
+
+def both_trainers() -> tuple[Answerer, Sums, Products]:
+    sums, products = Sums(), Products()
+    trainers = {"sums": lambda hello: sums, "products": lambda hello: products}
+    return Answerer("bureau", make_codec(), trainers, software_version="1"), sums, products
+
+
+@pytest.mark.parametrize("trainer", ["sums", "products"])
+def test_one_endpoint_serves_several_trainers(trainer: str) -> None:
+    answerer, sums, products = both_trainers()
+    asked, left = (sums, products) if trainer == "sums" else (products, sums)
+    peer = Peer("bureau", LocalTransport(answerer), make_codec())
+    peer.greet(**{**GREETING, "trainer": trainer})
+    peer.ask(Begin())
+    peer.close()
+    assert asked.asked.is_set()
+    assert asked.closed == 1
+    assert not left.asked.is_set()
+    assert left.closed == 0
+
+
+def test_a_trainer_that_is_not_among_several() -> None:
+    answerer, sums, products = both_trainers()
+    peer = Peer("bureau", LocalTransport(answerer), make_codec())
+    with pytest.raises(PeerRefusedError, match=r"this party serves 'sums', 'products'"):
+        peer.greet(**{**GREETING, "trainer": "nets"})
+    assert answerer.closed
+    assert sums.closed == products.closed == 0
 
 
 def test_another_trainer_is_refused_and_the_session_over() -> None:

@@ -17,6 +17,7 @@ is asserted: a tie could be broken by the rounding.)
 """
 
 import numpy as np
+import pandas as pd
 import pytest
 from support.tables import random_table
 
@@ -115,11 +116,31 @@ def test_class_weights_are_weights():
     assert np.array_equal(balanced.decision_function(table.X), same.decision_function(table.X))
 
 
-def test_a_row_of_weight_zero_counts_for_nothing_but_bins():
-    table = random_table(3, 200, ("few", "few"))
+@pytest.mark.parametrize("min_child_samples", [1, 10])
+def test_a_row_of_weight_zero_counts_for_nothing(min_child_samples):
+    table = random_table(3, 200, ("continuous", "few", "missing"))
+    parameters = PARAMETERS | {"min_child_samples": min_child_samples}
     weight = np.r_[np.ones(150), np.zeros(50)]
-    y = table.y.copy()
-    model = SecureBoostClassifier(**PARAMETERS).fit(table.X, y, sample_weight=weight)
-    y[150:] = 1 - y[150:]
-    other = SecureBoostClassifier(**PARAMETERS).fit(table.X, y, sample_weight=weight)
-    assert np.array_equal(model.decision_function(table.X), other.decision_function(table.X))
+    model = SecureBoostClassifier(**parameters).fit(table.X, table.y, sample_weight=weight)
+    without = SecureBoostClassifier(**parameters).fit(table.X[:150], table.y[:150])
+    assert np.array_equal(model.decision_function(table.X), without.decision_function(table.X))
+
+
+def test_a_partner_cannot_leave_out_rows_of_weight_zero():
+    """It does not know them, so they cut its bins and count in its columns; its twin's too."""
+    table = random_table(3, 200, ("continuous", "continuous"))
+    frame = pd.DataFrame(table.X, columns=["own", "theirs"])
+    parameters = PARAMETERS | {"min_child_samples": 10, "max_bin": 8}
+    weight = np.r_[np.ones(60), np.zeros(140)]
+
+    def fit(rows, **options):
+        model = SecureBoostClassifier(**parameters)
+        return model.fit(frame[rows], table.y[rows], sample_weight=weight[rows], **options)
+
+    everybody, weighted = weight >= 0, weight > 0
+    owned = fit(everybody, column_owner={"bureau": ["theirs"]})
+    scores = owned.decision_function(frame)
+    assert not np.array_equal(scores, fit(everybody).decision_function(frame))
+    assert np.array_equal(
+        fit(everybody).decision_function(frame), fit(weighted).decision_function(frame)
+    )

@@ -48,10 +48,11 @@ class Conversation:
         self.answerer = Answerer(
             "bureau",
             self.codec,
-            lambda _hello: FeatureSession(
-                self.table, in_process=in_process, insecure_test_keys=insecure_test_keys
-            ),
-            trainer=TRAINER.name,
+            {
+                TRAINER.name: lambda _hello: FeatureSession(
+                    self.table, in_process=in_process, insecure_test_keys=insecure_test_keys
+                )
+            },
             software_version="1",
         )
         self.ask(make_hello(TRAINER.name, "bank", "1"))

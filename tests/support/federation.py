@@ -36,6 +36,7 @@ class WatchedService(Service):
     transitions = FeatureSession.transitions
 
     def __init__(self, inner: Service, alter: Callable[[Request[Any], Reply], Reply]) -> None:
+        self.transitions = inner.transitions
         self._inner = inner
         self._alter = alter
         self.closed = 0
@@ -75,13 +76,12 @@ class WatchedParty(FeatureParty):
 
     def connect(self, trainer: Trainer) -> Peer:
         def open_service(_hello):
-            inner = trainer.open_session(self._table, in_process=True, insecure_test_keys=True)
-            self.services.append(WatchedService(inner, self.alter))
+            self.services.append(WatchedService(self._open_session(trainer), self.alter))
             return self.services[-1]
 
         codec = trainer.codec()
         answerer = Answerer(
-            self.name, codec, open_service, trainer=trainer.name, software_version=__version__
+            self.name, codec, {trainer.name: open_service}, software_version=__version__
         )
         self.transports.append(RecordingTransport(self.wrap(LocalTransport(answerer))))
         self.peers.append(Peer(self.name, self.transports[-1], codec))

@@ -2,6 +2,8 @@
 
 from functools import cache
 
+from crypto.blind_rsa import generate_signing_key, insecure_test_signing_key
+from crypto.blind_rsa_private import SigningKey
 from crypto.paillier_private import PaillierPrivateKey
 from crypto.scheme import PrivateKey
 from crypto.schemes import SCHEMES
@@ -24,3 +26,13 @@ def full_paillier_key() -> PaillierPrivateKey:
     key = SCHEMES["paillier"].generate(2048)
     assert isinstance(key, PaillierPrivateKey)
     return key
+
+
+@cache
+def insecure_signing_key(key_bits: int) -> SigningKey:
+    return insecure_test_signing_key(key_bits)
+
+
+@cache
+def full_signing_key() -> SigningKey:
+    return generate_signing_key(2048)

@@ -69,7 +69,7 @@ class WatchedParty(FeatureParty):
 
         codec = trainer.codec()
         answerer = Answerer(
-            self.name, codec, open_service, trainer=trainer.name, software_version=__version__
+            self.name, codec, {trainer.name: open_service}, software_version=__version__
         )
         self.transports.append(RecordingTransport(self.wrap(LocalTransport(answerer))))
         return Peer(self.name, self.transports[-1], codec)
@@ -198,8 +198,7 @@ def serve(companies, name: str, table: pd.DataFrame, nets: NetTerms | None = Non
         answerer = Answerer(
             name,
             TRAINER.codec(),
-            lambda _hello: TRAINER.open_session(served),
-            trainer=TRAINER.name,
+            {TRAINER.name: lambda _hello: TRAINER.open_session(served)},
             software_version=__version__,
             asker=link.party,
         )
@@ -229,8 +228,7 @@ class Conversation:
         self.answerer = Answerer(
             "bureau",
             self.codec,
-            lambda _hello: TRAINER.open_session(self.table),
-            trainer=TRAINER.name,
+            {TRAINER.name: lambda _hello: TRAINER.open_session(self.table)},
             software_version="1",
         )
         self.ask(make_hello(TRAINER.name, "bank", "1"))

@@ -90,6 +90,12 @@ class Case:
     def pooled(self, **options: Any) -> SecureBoostModel:
         pooled, owner = pool_tables(self.own, self.partners)
         kind = SecureBoostRegressor if self.regression else SecureBoostClassifier
+        return self._fit(
+            kind(**self.pooled_parameters(owner)), pooled, column_owner=owner, **options
+        )
+
+    def pooled_parameters(self, owner: dict[str, list[str]]) -> dict[str, Any]:
+        """Parameters with the names of columns as the pooled table has them."""
         parameters = dict(self.parameters)
         names = {
             f"{party}/{i}": column
@@ -102,7 +108,7 @@ class Case:
                 parameters[name] = {names.get(c, c): sign for c, sign in spec.items()}
             elif spec:
                 parameters[name] = [[names.get(c, c) for c in group] for group in spec]
-        return self._fit(kind(**parameters), pooled, column_owner=owner, **options)
+        return parameters
 
     def assert_twins(
         self, model: SecureBoostModel, parties: list[FeatureParty], twin: SecureBoostModel

@@ -18,23 +18,29 @@ from parties.grpc_server import listen
 from parties.grpc_transport import dial
 from parties.link import Link, serve_link
 from secureboost._version import __version__
+from secureboost.align.keys import Keys, make_keys
+from secureboost.align.rules import key_rules
+from secureboost.align.table import AlignTable
+from secureboost.alignment import MemoryAlignments
 from secureboost.gbdt.feature_table import FeatureTable
 from secureboost.party import RemoteParty, feature_table
 from secureboost.tables import read_table
-from secureboost.trainers import get_trainer
+from secureboost.trainers import ALIGN_TRAINER, codec_of, get_trainer
 
 TRAINER = get_trainer("secureboost")
 
 
-def answer_with_short_keys(table: FeatureTable, link: Link) -> None:
+def answer_with_short_keys(
+    table: FeatureTable, link: Link, align_table: AlignTable | None = None
+) -> None:
     """One session; accepts keys that protect nothing."""
+    trainers = {TRAINER.name: lambda _hello: TRAINER.open_session(table, insecure_test_keys=True)}
+    codec = TRAINER.codec()
+    if align_table is not None:
+        codec = codec_of([TRAINER, ALIGN_TRAINER])
+        trainers[ALIGN_TRAINER.name] = lambda _hello: ALIGN_TRAINER.open_session(align_table)
     answerer = Answerer(
-        table.party,
-        TRAINER.codec(),
-        lambda _hello: TRAINER.open_session(table, insecure_test_keys=True),
-        trainer=TRAINER.name,
-        software_version=__version__,
-        asker=link.party,
+        table.party, codec, trainers, software_version=__version__, asker=link.party
     )
     serve_link(link, answerer)
 
@@ -73,6 +79,24 @@ class Companies:
         address = f"127.0.0.1:{server.port}"
         party = RemoteParty(name, address, tls=self.tls("bank", name), index=table.index)
         return party, served
+
+    def serve_aligning(self, name: str, table: pd.DataFrame) -> tuple[RemoteParty, FeatureTable]:
+        """The feature party listens; its ids are not known to the bank."""
+        alignments = MemoryAlignments()
+
+        def keys() -> Keys:
+            return make_keys([table.index.to_series()], key_rules(["id"]), party=name)
+
+        served = feature_table(name, table, alignments=alignments, keys=keys)
+        align_table = AlignTable(name, keys, alignments)
+        server = listen(
+            "127.0.0.1:0",
+            self.tls(name, "bank"),
+            lambda link: answer_with_short_keys(served, link, align_table),
+        )
+        self._closing.callback(server.stop)
+        address = f"127.0.0.1:{server.port}"
+        return RemoteParty(name, address, tls=self.tls("bank", name)), served
 
     def dial(self, name: str, table: pd.DataFrame) -> tuple[RemoteParty, FeatureTable]:
         """The bank listens, the feature party dials, for each session anew."""

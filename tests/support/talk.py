@@ -116,9 +116,7 @@ def make_answerer(
     service: Sums | None = None, name: str = "bureau", limits: Limits | None = None
 ) -> Answerer:
     chosen = service or Sums()
-    return Answerer(
-        name, make_codec(limits), lambda hello: chosen, trainer="sums", software_version="1"
-    )
+    return Answerer(name, make_codec(limits), {"sums": lambda hello: chosen}, software_version="1")
 
 
 def local_peer(service: Sums | None = None, name: str = "bureau", **options: Any) -> Peer:

@@ -1,0 +1,75 @@
+"""What the label party keeps of a whole run: which keys, which options, the seed of the order."""
+
+import msgspec
+
+from parties.messages import Bytes32
+from secureboost.align.options import AlignOptions
+from secureboost.align.permutation import new_seed
+from secureboost.align.state import State
+from secureboost.errors import AlignmentError, ConfigError
+
+_PIECE = "run"
+_FREE = frozenset({"n_jobs", "max_rows", "signatures"})
+"""Options that do not change the result."""
+
+
+class Run(msgspec.Struct, frozen=True, kw_only=True):
+    """What never changes in a run.
+
+    Attributes
+    ----------
+    table_digest : bytes
+        `alignment.keys_digest` of the label party's table.
+    options : dict of str to str
+    seed : bytes
+        Of the order of the agreed rows.
+    """
+
+    table_digest: Bytes32
+    options: dict[str, str]
+    seed: Bytes32
+
+
+def open_run(state: State, table_digest: bytes, options: AlignOptions) -> Run:
+    """Take up the interrupted run, or begin one.
+
+    Raises
+    ------
+    secureboost.errors.ConfigError
+        If the run that was interrupted is one of other keys or options, or the folder holds
+        something else.
+    secureboost.errors.AlignmentError
+        If what was kept is damaged.
+    OSError
+    """
+    now = {name: str(value) for name, value in vars(options).items() if name not in _FREE}
+    piece = state.get(_PIECE)
+    if piece is None:
+        if state.folder is not None and state.folder.exists() and any(state.folder.iterdir()):
+            raise ConfigError(
+                f"{state.folder} holds something, and it is no interrupted alignment. It would be "
+                "deleted at the end; name a folder that is not there yet.",
+                "align.state",
+            )
+        run = Run(table_digest=table_digest, options=now, seed=new_seed())
+        state.put(_PIECE, msgspec.msgpack.encode(run))
+        return run
+    try:
+        kept = msgspec.msgpack.decode(piece, type=Run)
+    except msgspec.DecodeError as error:
+        raise AlignmentError(f"{state.folder} is no interrupted alignment; delete it.") from error
+    changed = [
+        f"{name} ({kept.options.get(name)} then, {value} now)"
+        for name, value in now.items()
+        if kept.options.get(name) != value
+    ]
+    if kept.table_digest != table_digest:
+        changed.append("keys: the label party's table has changed")
+    if changed:
+        raise ConfigError(
+            f"The interrupted alignment in {state.folder} cannot go on with other "
+            f"{', '.join(changed)}. Take what it was started with, or delete the folder and begin "
+            "anew.",
+            "align.state",
+        )
+    return kept
