@@ -70,7 +70,12 @@ class Agreement:
         self._n_common = request.n_common
         context.transcript.add("size", request.n_common)
         goes_on = context.proposal.result != "size" and request.n_common >= self._minimum
-        log.info("%d keys are common%s", request.n_common, "" if goes_on else "; nothing is told")
+        why = ""
+        if not goes_on:
+            only_size = context.proposal.result == "size"
+            minimum = f"fewer than {self._minimum}, so it is not told which"
+            why = "; only their number was asked for" if only_size else f"; {minimum}"
+        log.info("%d keys are common%s", request.n_common, why)
         if goes_on:
             self.half.allow_telling()
         else:

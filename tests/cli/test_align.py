@@ -202,7 +202,7 @@ def test_the_number_alone(companies, served, tmp_path):
     assert re.search(r"bureau +80 +60 ", done.stdout)
     assert "how many are common\n" in done.stderr
     assert "which" not in done.stderr
-    process.wait_line("60 keys are common; nothing is told")
+    process.wait_line("60 keys are common; only their number was asked for")
     assert list(tmp_path.iterdir()) == []
 
 
