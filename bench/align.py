@@ -99,7 +99,7 @@ def measure_all(sizes: Sizes) -> Measured:
     for name, job in jobs_of(sizes):
         aligned.append((name, measure(job)))
         wall = aligned[-1][1].best["wall"]
-        print(f"{name}, {job.rows:,} ids, {job.cores} cores: {wall:.2f} s", flush=True)
+        print(f"{name}, {job.rows:,} ids, cores: {job.cores}: {wall:.2f} s", flush=True)
     tables = make_tables(Job(sizes.plain))
     two_sizes = list(half_common(aligned, aligned[0][0]).values())[-2:]
     return Measured(

@@ -130,23 +130,13 @@ def plan_grid(costs: Costs, measured: Outcome) -> Grid:
     whole = measured.keys_seconds + measured.best["wall"]
     return Grid(
         f"The plan for {CORES} cores and a line of {LINE_MBIT / 1000:g} Gb/s",
-        (
-            "rows each side",
-            "cores",
-            "products s",
-            "other CPU s",
-            "line s",
-            "all s",
-            "GB over the line",
-            "GB label",
-            "GB feature",
-        ),
+        ("ids each", "cores", "group s", "other s", "line s", "all s", "GB sent", "GB memory"),
         tuple(_row(each) for each in (here, *plans)),
-        f"Measured for {rows:,} rows on {measured.job.cores} cores: {whole:.1f} s; there the two "
-        "sides overlap, which the model does not count on. Costs of a key more on both sides: "
-        f"{costs.products_us:.1f} us in the group (dealt out to all cores, {EFFICIENCY:.0%} of "
-        f"{CORES} times one), {costs.other_us:.1f} us of other CPU (one core), "
-        f"{costs.line_bytes:.0f} bytes; GB: most resident memory of each side.",
+        f"Group: hashing and multiplying, {costs.products_us:.1f} us of CPU for a key more on both "
+        f"sides, dealt out to all cores ({EFFICIENCY:.0%} of {CORES} times one). Other: "
+        f"{costs.other_us:.1f} us on one core. Line: {costs.line_bytes:.0f} bytes. All: nothing "
+        f"overlaps; on {measured.job.cores} cores {rows:,} ids were measured at {whole:.1f} s. "
+        "Memory: label party, feature party.",
     )
 
 
@@ -154,11 +144,10 @@ def _row(plan: Estimate) -> tuple[str, ...]:
     return (
         f"{plan.rows:,}",
         str(plan.cores),
-        f"{plan.products:.1f}",
-        f"{plan.other:.1f}",
-        f"{plan.line:.1f}",
+        f"{plan.products:.0f}",
+        f"{plan.other:.0f}",
+        f"{plan.line:.0f}",
         f"{plan.wall:.0f}",
-        f"{plan.sent / 1000:.2f}",
-        f"{plan.memory[LABEL] / 1000:.2f}",
-        f"{plan.memory[FEATURE] / 1000:.2f}",
+        f"{plan.sent / 1000:.1f}",
+        ", ".join(f"{plan.memory[side] / 1000:.1f}" for side in (LABEL, FEATURE)),
     )
