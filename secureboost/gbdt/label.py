@@ -41,6 +41,7 @@ from secureboost.gbdt.model import LabelHalf, new_model_id
 from secureboost.gbdt.monitor import Monitor
 from secureboost.gbdt.params import BoosterParams
 from secureboost.gbdt.precision import HESSIAN_ERROR, ROUNDING_ERROR
+from secureboost.gbdt.protocol import TRAINER
 from secureboost.gbdt.remote import KeyOwner, RemoteColumns
 from secureboost.gbdt.row_order import RowOrder
 from secureboost.gbdt.rules import Rules
