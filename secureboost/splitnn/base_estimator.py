@@ -2,7 +2,7 @@
 
 import contextlib
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -45,6 +45,7 @@ from secureboost.partners import (
 )
 from secureboost.party import FeatureParty, Party, row_ids
 from secureboost.splitnn.architectures import name_of
+from secureboost.splitnn.bottoms import LocalBottom
 from secureboost.splitnn.checkpoint import Recovery
 from secureboost.splitnn.label import train
 from secureboost.splitnn.model import (
@@ -90,6 +91,9 @@ class _Prepared:
 
 class SplitNNModel(BaseEstimator):  # type: ignore[misc]
     """Base of `SplitNNClassifier` and `SplitNNRegressor`, which document the parameters."""
+
+    _make_local: Callable[..., LocalBottom] = LocalBottom
+    """How bottoms in this process are made; `audit` notes what crosses them."""
 
     def __init__(
         self,
@@ -441,7 +445,7 @@ class SplitNNModel(BaseEstimator):  # type: ignore[misc]
         partners = make_partners(parties, index, NET_TRAINER, agreements)
         with open_partners(partners, NET_TRAINER) as session:
             asked = _in_session(partners, session)
-            trained = train(table, asked, task, recovery=recovery)
+            trained = train(table, asked, task, recovery=recovery, make_local=self._make_local)
             self.traffic_: dict[str, dict[str, Traffic]] = session.traffic
         return trained
 

@@ -184,11 +184,28 @@ class SplitNNClassifier(ClassifierMixin, SplitNNModel):  # type: ignore[misc]
             return self._several_targets(y, weight)
         if self.label_weights is not None:
             raise ValueError("label_weights is for several labels, and y has one")
+        self._check_class_weights()
         self.classes_, codes = class_labels(y)
         weight = class_weights(
             weight, codes, self.classes_, self.class_weight, self.scale_pos_weight
         )
         return codes, weight, self._make_objective(len(self.classes_))
+
+    def _check_class_weights(self) -> None:
+        """Refuse weights that tell labels past a protection."""
+        weighted = [
+            name
+            for name, default in (("class_weight", None), ("scale_pos_weight", 1.0))
+            if getattr(self, name) != default
+        ]
+        for protection in label_protections(choices("label_protections", self.label_protections)):
+            for name in weighted:
+                if not protection.takes_class_weights:
+                    raise ValueError(
+                        f"{name}={getattr(self, name)!r}: weights follow the true labels and show "
+                        f"in gradients, past label_protections={protection.name!r}. Leave "
+                        f"{name} alone, or choose another protection"
+                    )
 
     def _several_targets(
         self, y: ArrayLike, weight: NDArray[np.float64]

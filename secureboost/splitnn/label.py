@@ -7,7 +7,7 @@ split network is compared.
 import hashlib
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -50,6 +50,7 @@ def train(
     *,
     recovery: Recovery | None = None,
     keep: bool = True,
+    make_local: Callable[..., LocalBottom] = LocalBottom,
 ) -> Trained:
     """Train a network over own columns and those of the partners.
 
@@ -63,6 +64,8 @@ def train(
         Where checkpoints go, and whether a run is gone on with.
     keep : bool
         Whether partners keep their halves; not where the model is only measured.
+    make_local : callable
+        Makes a bottom in this process; `recorder` notes what crosses it.
 
     Returns
     -------
@@ -80,7 +83,7 @@ def train(
     secureboost.errors.ModelError
         If the interrupted run cannot be gone on with.
     """
-    return _Run(table, partners, task, recovery or Recovery()).train(keep)
+    return _Run(table, partners, task, recovery or Recovery(), make_local).train(keep)
 
 
 class _Run:
@@ -92,8 +95,10 @@ class _Run:
         partners: Sequence[NetPartner],
         task: Task,
         recovery: Recovery,
+        make_local: Callable[..., LocalBottom],
     ) -> None:
         self._table, self._task, self._recovery = table, task, recovery
+        self._make_local = make_local
         self._partners = partners
         self._params = task.params
         owners = [*table.column_owner] or [partner.peer.name for partner in partners]
@@ -150,7 +155,7 @@ class _Run:
             except (ValueError, KeyError) as error:
                 raise ModelError(f"The checkpoint of model {self._model_id}: {error}.") from error
         self._heads.append(head)
-        return LocalBottom(owner, learner, plan.width, plan.dtype)
+        return self._make_local(owner, learner, plan.width, plan.dtype)
 
     def _make_body(self) -> LocalBody | None:
         """The body, if a party of pooled training computes one."""
@@ -195,8 +200,8 @@ class _Run:
             architecture=params.bottom_of(owner),
             width=params.cut_width if owner else params.own_width(preparation.spec),
             dtype=params.dtype,
-            codec=params.codec,
-            protections=params.feature_protections,
+            codec=params.codec_of(owner),
+            protections=params.protections_of(owner),
             preparation=preparation,
         )
 
@@ -237,8 +242,8 @@ class _Run:
             momentum=params.momentum,
             weight_decay=params.weight_decay,
             max_norm=params.max_norm,
-            codec=params.codec,
-            protections=params.feature_protections,
+            codec=params.codec_of(owner),
+            protections=params.protections_of(owner),
             seed=derive(self._seed, self._number[owner]),
         )
 
@@ -304,9 +309,9 @@ class _Run:
         rows, n_outputs = self._task.evaluated, self._task.objective.n_outputs
         raw = np.zeros((self._table.n_rows, *([] if n_outputs == 1 else [n_outputs])))
         if len(rows):
-            places = np.empty_like(self._order)
-            places[self._order] = np.arange(len(places), dtype=places.dtype)
-            raw[rows] = trainer.score(places[rows])
+            # as they are named: the order of the table must not show
+            named = np.flatnonzero(np.isin(self._order, rows)).astype(np.int32)
+            raw[self._order[named]] = trainer.score(named)
         return raw
 
     def _save(self, finished: bool) -> None:

@@ -128,6 +128,10 @@ class Learner:
         self._check_finite(out)
         return self.codec.encode(out)
 
+    def table_rows(self, number: int) -> NDArray[np.int32]:
+        """Positions of a batch's rows in the table."""
+        return self._plan.rows[self.batches.rows(number)]
+
     @property
     def resting(self) -> bool:
         """Whether no batch is in flight, and as many epochs as were begun are through."""
@@ -182,7 +186,7 @@ class Learner:
     def _forward(self, number: int) -> Arrays:
         if self.batches.begins_epoch(number):
             self._draw_anew(self.batches.epoch_of(number))
-        inputs = self._inputs.batch(self._plan.rows[self.batches.rows(number)])
+        inputs = self._inputs.batch(self.table_rows(number))
         weights = self._weights_to_use()
         own = weights is self._own
         out = self._network.forward(inputs, self._generator, None if own else weights)

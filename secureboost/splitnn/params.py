@@ -125,6 +125,18 @@ class NetParams:
         """The bottom of a party; it is proposed to a feature party."""
         return self.bottoms.get(owner, Choice(self.architecture, dict(self.bottom)))
 
+    def codec_of(self, owner: str) -> str:
+        """How what a party's bottom gives travels."""
+        return self.codec if self._leaves(owner) else "identity"
+
+    def protections_of(self, owner: str) -> tuple[Choice, ...]:
+        """What a party's bottom is protected by."""
+        return self.feature_protections if self._leaves(owner) else ()
+
+    def _leaves(self, owner: str) -> bool:
+        """Whether what a party's bottom gives goes to another one."""
+        return bool(owner) or self.body is not None
+
 
 def bottom_choices(value: Any) -> dict[str, Choice]:
     """Bottoms by party as a user writes them: names, mappings of a name to options, architectures.

@@ -187,7 +187,7 @@ class TopLearner:
         loss : float
             Mean loss of the rows, by their weights; NaN of a function as objective.
         gradients : list of tensors of shape (n_rows, width)
-            For each bottom that of the batch's loss by what it gave, protected.
+            For each bottom that of the batch's loss by what it gave; for other parties' protected.
 
         Raises
         ------
@@ -196,8 +196,10 @@ class TopLearner:
         """
         leaves = [values.detach().requires_grad_() for values in activations]
         loss = self._backward(leaves, rows, number)
-        gradients = [self._cut(leaf, rows) for leaf in leaves]
-        for owner, gradient in zip(self._owners, gradients, strict=True):
+        gradients = []
+        for owner, leaf in zip(self._owners, leaves, strict=True):
+            gradient = self._cut(owner, leaf, rows)
+            gradients.append(gradient)
             if not is_finite(gradient):
                 raise self._diverged(number, owner, "gradient at the cut")
         self.trainable.step()
@@ -239,9 +241,11 @@ class TopLearner:
         """The rows' mean loss; NaN of a function, which gives derivatives only."""
         return self._target.objective.loss(raw, y, weight) if weight.any() else 0.0
 
-    def _cut(self, leaf: Tensor, rows: NDArray[np.int32]) -> Tensor:
-        """What a bottom is told of the gradient by what it gave."""
+    def _cut(self, owner: str, leaf: Tensor, rows: NDArray[np.int32]) -> Tensor:
+        """What a bottom is told of the gradient by what it gave; the own one is told all."""
         gradient = torch.zeros_like(leaf) if leaf.grad is None else leaf.grad
+        if not owner:
+            return gradient
         values = leaf.detach()
         target = self._target
         context = CutContext(target.y[rows], target.weight[rows], values, self._generator)

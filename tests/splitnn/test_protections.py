@@ -9,8 +9,9 @@ import torch
 from scipy.optimize import minimize
 from scipy.stats import kstest, norm
 from support.cut import Table, train
-from support.nets import Net, weights_of
+from support.nets import QUICK, Net, weights_of
 
+from secureboost import SplitNNClassifier
 from secureboost.errors import ConfigError
 from secureboost.splitnn.architectures import get_architecture
 from secureboost.splitnn.architectures.base import ColumnsSpec, n_layers
@@ -445,6 +446,47 @@ def test_split_is_pooled_with_every_protection(name):
     unprotected = weights_of(net.fit_pooled(in_flight=2), [])
     changed = [not torch.equal(unprotected[key], tensor) for key, tensor in expected.items()]
     assert any(changed)
+
+
+def test_nothing_of_the_label_partys_own_bottom_is_protected_or_rounded():
+    """It does not leave, so noise there would hide nothing, and cost."""
+    net = Net(1, n_rows=80)
+    n = len(net.X) * 3 // 4
+    plain, protected = (
+        SplitNNClassifier(**QUICK | parameters).fit(net.X.iloc[:n], net.y[:n])
+        for parameters in (
+            {},
+            {
+                "label_protections": ["clipping", "marvell"],
+                "feature_protections": ["gaussian_noise"],
+                "codec": "topk:0.3",
+            },
+        )
+    )
+    assert plain.training_loss_ == protected.training_loss_
+    assert np.array_equal(plain.raw_scores(net.X.iloc[n:]), protected.raw_scores(net.X.iloc[n:]))
+
+
+def test_what_the_label_party_sends_to_a_body_is_protected():
+    """There its own bottom's numbers leave it, too."""
+    net = Net(2, n_rows=80)
+    body = {"body": "party1", "body_width": 3}
+    noise = {"feature_protections": [{"gaussian_noise": {"unsafe_seeded": True}}]}
+    heads = net.fit_pooled(**body, **noise, codec="float16").label_half_.bottoms
+    assert [(head.codec, len(head.protections)) for head in heads] == [("float16", 1)] * 3
+    heads = net.fit_pooled(**noise, codec="float16").label_half_.bottoms
+    kept = [(head.codec, len(head.protections)) for head in heads]
+    assert kept == [("identity", 0), ("float16", 1), ("float16", 1)]
+
+
+@pytest.mark.parametrize("weights", [{"class_weight": "balanced"}, {"scale_pos_weight": 2.0}])
+def test_weights_of_classes_would_tell_labels_past_randomised_responses(weights):
+    """A positive row's gradient would be longer by the true label, whatever was answered."""
+    net = Net(1, n_rows=80)
+    named = next(iter(weights))
+    with pytest.raises(ValueError, match=f"{named}=.*past label_protections='randomised_resp"):
+        net.fit_pooled(label_protections=["randomised_response"], **weights)
+    net.fit_pooled(label_protections=["clipping"], **weights)
 
 
 # that they lower their attacks, on real data

@@ -3,6 +3,7 @@
 A label protection changes gradients before they leave the label party (or the labels before they
 are learnt from). A feature protection changes activations before they leave the feature party; it
 is part of the bottom's graph, so that gradients flow through it. Pooled networks pass through both.
+The label party's own bottom passes through neither: nothing of it leaves.
 
 Where the noise comes from decides whether it protects. It comes from the operating system, not from
 the run's generators, which follow from a seed that the other side may know or guess. Two runs are
@@ -88,9 +89,12 @@ class LabelProtection(Protection):
     ----------
     takes_several : bool
         Whether it protects several labels of a row (`several`), too.
+    takes_class_weights : bool
+        Whether it protects where weights of rows follow from their classes.
     """
 
     takes_several: ClassVar[bool] = False
+    takes_class_weights: ClassVar[bool] = True
 
     def labels(self, y: NDArray[np.float64], generator: torch.Generator) -> NDArray[np.float64]:
         """Labels to learn from; called once, before training.

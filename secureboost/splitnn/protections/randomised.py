@@ -32,13 +32,15 @@ class RandomisedResponse(LabelProtection):
     epochs and for all parties together. It covers what is computed from the responses alone: the
     labels of evaluation rows are not changed and show in when training ends; each further fit on
     the same labels draws anew and adds its epsilon; a fit that goes on must go on with its first
-    responses.
+    responses. A row's weight shows in its gradient, so it must not follow from the label: weights
+    of classes are refused, and `sample_weight` is the caller's to choose.
     """
 
     name = "randomised_response"
     defaults = MappingProxyType({"epsilon": 2.0, "debias": True, "unsafe_seeded": False})
     lowers = ("norm", "direction", "clustering")
     takes_several = True
+    takes_class_weights = False
 
     def __init__(self, options: Options) -> None:
         super().__init__(options)
