@@ -43,12 +43,12 @@ from secureboost.gbdt.params import BoosterParams
 from secureboost.gbdt.precision import HESSIAN_ERROR, ROUNDING_ERROR
 from secureboost.gbdt.protocol import TRAINER
 from secureboost.gbdt.remote import KeyOwner, RemoteColumns
-from secureboost.gbdt.row_order import RowOrder
 from secureboost.gbdt.rules import Rules
 from secureboost.gbdt.tree import Ensemble
 from secureboost.gbdt.warm_start import Base, extend
 from secureboost.objectives import Objective
 from secureboost.partner import LABEL_PARTY, Partner, open_session
+from secureboost.row_order import RowOrder
 
 
 @dataclass(frozen=True, repr=False)

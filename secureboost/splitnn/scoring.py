@@ -8,8 +8,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from secureboost.alignment import ABSENT
+from secureboost.asked_rows import AskedRows
 from secureboost.errors import IntegrityError, ModelError
+from secureboost.row_order import RowOrder
 from secureboost.splitnn.architectures import get_architecture
 from secureboost.splitnn.body import evaluate_body, make_body
 from secureboost.splitnn.bottoms import Pending
@@ -120,62 +121,61 @@ def raw_scores(
         If a partner sends what cannot be.
     """
     head = model.head
+    # where a second question begins must not depend on the order of our table
+    positions = partners[0].rows if partners else np.arange(n_rows, dtype=np.int32)
+    order = RowOrder.by_position(positions, 0)
     asking = [
-        _Asking(partner, of_model, head)
+        _Asking(partner, of_model, head, order)
         for partner, of_model in zip(partners, head.partners, strict=True)
     ]
     scorers = model.scorers(columns)
 
-    def evaluate(rows: NDArray[np.int32]) -> list[Pending]:
-        remote = [party.ask(rows) for party in asking]
-        own = [scorer.activations(rows) for scorer in scorers]
+    def evaluate(places: NDArray[np.int32]) -> list[Pending]:
+        remote = [party.ask(int(places[0]), int(places[-1]) + 1) for party in asking]
+        own = [scorer.activations(order.rows[places].astype(np.int32)) for scorer in scorers]
         answers = [*(Pending(_given(values)) for values in own), *remote]
         if head.body is None:
             return answers
         return [Pending(lambda: model.through_body([a.result() for a in answers], partners))]
 
     widths = head.widths if head.body is None else [*head.widths, head.body.width]
-    return score_rows(model.top, widths, np.arange(n_rows, dtype=np.int32), evaluate)
+    return score_rows(model.top, widths, np.arange(n_rows, dtype=np.int32), evaluate)[order.places]
 
 
 class _Asking:
     """A partner that is asked for what its bottom gives."""
 
-    def __init__(self, partner: NetPartner, of_model: PartnerNet, head: TopHead) -> None:
-        self._partner = partner
+    def __init__(
+        self, partner: NetPartner, of_model: PartnerNet, head: TopHead, order: RowOrder
+    ) -> None:
+        self._peer = partner.peer
+        self._rows = AskedRows.of(partner.rows, partner.padding, partner.goes_with, order)
         self._width = of_model.width
         self._head = head
         self._codec = get_codec(head.codec)
 
-    def ask(self, rows: NDArray[np.int32]) -> Pending:
-        """Ask for rows of the table, in an order that says nothing of the table's.
+    def ask(self, first: int, behind: int) -> Pending:
+        """Ask about the rows from one place in the order to another.
 
         What the partner gives for rows that it does not have is zeros.
         """
-        partner, width = self._partner, self._width
-        positions = partner.rows[rows]
-        held = np.flatnonzero(positions != ABSENT)
-        if not len(held):
-            nothing = torch.zeros((len(rows), width), dtype=DTYPES[self._head.dtype])
-            return Pending(_given(nothing))
-        padding = partner.padding[np.isin(partner.goes_with, rows)]
-        named = np.concatenate([positions[held], padding])
-        order = np.argsort(named)
-        request = Predict(model_id=self._head.model_id, rows=named[order])
-        future = partner.peer.submit(request, ahead=True)
+        question = self._rows.about(first, behind)
+        shape, dtype = (behind - first, self._width), DTYPES[self._head.dtype]
+        if not question:
+            return Pending(_given(torch.zeros(shape, dtype=dtype)))
+        request = Predict(model_id=self._head.model_id, rows=question.rows)
+        future = self._peer.submit(request, ahead=True)
 
         def read() -> Tensor:
-            answered = self._read(future, len(named))
-            in_order = torch.empty_like(answered)
-            in_order[torch.from_numpy(order)] = answered
-            values = answered.new_zeros((len(rows), width))
-            values[torch.from_numpy(held)] = in_order[: len(held)]
+            values = torch.zeros(shape, dtype=dtype)
+            answered = self._read(future, len(question.rows))
+            values[torch.from_numpy(question.held)] = answered[torch.from_numpy(question.answers)]
             return values
 
         return Pending(read)
 
     def _read(self, future: Future[Activations], n_rows: int) -> Tensor:
-        reply, name, dtype = future.result(), self._partner.peer.name, self._head.dtype
+        reply, name, dtype = future.result(), self._peer.name, self._head.dtype
         if reply.n_rows != n_rows:
             raise IntegrityError(
                 name, f"sent numbers for {reply.n_rows} rows where {n_rows} were asked for"

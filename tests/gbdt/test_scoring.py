@@ -43,7 +43,7 @@ def faked(monkeypatch, model, left, route_bytes):
     opened = []
 
     @contextmanager
-    def open_session(wanted):
+    def open_session(wanted, _trainer):
         opened.extend(partner.name for partner in wanted)
         yield SimpleNamespace(peers=[peers[partner.name] for partner in wanted])
 

@@ -6,6 +6,7 @@ from support.nets import TRAINER, Net
 
 from parties.catalogue import reveals
 from parties.messages import Ack, Goodbye, Hello, MatchRows, Welcome
+from secureboost.splitnn import trainer
 from secureboost.splitnn.model import BottomHead, decode_half
 from secureboost.splitnn.protocol import (
     MESSAGES,
@@ -23,8 +24,8 @@ from secureboost.splitnn.protocol import (
 class Run:
     """One training and one prediction, recorded."""
 
-    def __init__(self, path=None, **parameters) -> None:
-        self.net = Net(1)
+    def __init__(self, net=None, **parameters) -> None:
+        self.net = net or Net(1)
         (self.party,) = self.net.watched()
         self.model = self.net.fit([self.party], **{"random_state": None, **parameters})
         self.model.predict(self.net.X.iloc[:40])
@@ -96,13 +97,20 @@ def encodings(values):
             yield f"{value:.6g}".encode()
 
 
+DRAWN = {"order", "digest", "digest_key", "model_id", "batch_seed", "initial_seed"}
+"""Fields that are random or hashes."""
+
+MEASURED = {"payload", "gradient", "seconds"}
+"""Numbers at the cut, and times."""
+
+
 def plain_parts(run):
-    """Fields of all messages, without numbers at the cut, in which any short pattern occurs."""
+    """Fields of all messages, but for those in which a short pattern may stand by chance."""
     for request, reply in run.messages:
         for message in (request, reply):
             for field in message.__struct_fields__:
                 value = getattr(message, field)
-                if field not in {"payload", "gradient", "order", "digest", "digest_key"}:
+                if field not in DRAWN | MEASURED:
                     yield value.tobytes() if isinstance(value, np.ndarray) else str(value).encode()
 
 
@@ -135,8 +143,11 @@ def test_no_name_category_or_id_travels(run):
 
 def test_no_label_travels(run):
     labels = run.net.y == "good"
-    order = np.argsort(run.party.index.get_indexer(run.net.X.index))
-    for values in (labels, ~labels, labels[order], ~labels[order]):
+    (setup,) = run.requests(SetupBottom)
+    of_party = np.argsort(run.party.index.get_indexer(run.net.X.index))
+    named = run.net.X.index.get_indexer(run.party.index[setup.rows])
+    orders = [labels, labels[of_party], labels[named]]
+    for values in [*orders, *(~values for values in orders)]:
         patterns = [values.astype(kind)[:24].tobytes() for kind in "?bBhHiIqQfd"]
         patterns += [
             np.packbits(values, bitorder=order)[:10].tobytes() for order in ("big", "little")
@@ -158,17 +169,56 @@ def test_no_weight_of_a_network_travels(run):
 
 def test_rows_travel_once(run):
     (setup,) = run.requests(SetupBottom)
-    assert run.party.index[setup.rows].tolist() == run.net.X.index.tolist()
+    index, n = run.net.X.index, setup.n_training
+    for named, rows in ((setup.rows[:n], index[:n]), (setup.rows[n:], index[n:])):
+        assert sorted(run.party.index[named]) == sorted(rows)
     fields = {field for kind in (Exchange, Activations) for field in kind.__struct_fields__}
     assert fields == {"gradient_of", "forward", "gradient", "n_rows", "payload"}
     for request in run.requests(Evaluate):
-        assert (request.rows >= setup.n_training).all()
+        assert request.rows.tolist() == list(range(n, len(index)))
 
 
 def test_prediction_tells_the_rows_and_the_model_only(run):
     (request,) = run.requests(Predict)
     assert request.__struct_fields__ == ("model_id", "rows")
-    assert run.party.index[request.rows].tolist() == run.net.X.index[:40].tolist()
+    assert sorted(run.party.index[request.rows]) == sorted(run.net.X.index[:40])
+    assert (np.diff(request.rows) > 0).all()
+
+
+@pytest.fixture(scope="module")
+def sorted_run() -> Run:
+    """Of a table that is sorted by the label, each part of it."""
+    net = Net(1, n_rows=800)
+    order = np.lexsort([net.y == "good", np.arange(800) >= net.n_training])
+    net.X, net.y = net.X.iloc[order], net.y[order]
+    return Run(net, n_epochs=1)
+
+
+def test_the_order_of_rows_says_nothing_of_the_tables(sorted_run):
+    (setup,) = sorted_run.requests(SetupBottom)
+    place = sorted_run.net.X.index.get_indexer(sorted_run.party.index[setup.rows])
+    n = setup.n_training
+    for part in (slice(n), slice(n, None)):
+        n_rows = len(place[part])
+        label = sorted_run.net.y[place[part]] == "good"
+        for known in (place[part], label):
+            correlation = np.corrcoef(np.arange(n_rows), known)[0, 1]
+            assert abs(correlation) < 5 / np.sqrt(n_rows)
+    evaluated = np.concatenate([request.rows for request in sorted_run.requests(Evaluate)])
+    assert (np.diff(evaluated) > 0).all()
+
+
+def test_questions_about_rows_are_cut_where_the_partners_table_is(sorted_run, monkeypatch):
+    """Were they chunks of our table, the first one would hold the rows of one label."""
+    monkeypatch.setattr(trainer, "EVALUATED_BYTES", 8 * 4 * 100)
+    party, net = sorted_run.party, sorted_run.net
+    n_messages = len(party.messages())
+    expected = sorted_run.model.raw_scores(net.X[::-1])
+    asked = [r for r, _ in party.messages()[n_messages:] if isinstance(r, Predict)]
+    assert [len(request.rows) for request in asked] == [100] * 8
+    assert (np.diff(np.concatenate([request.rows for request in asked])) > 0).all()
+    monkeypatch.undo()
+    assert sorted_run.model.raw_scores(net.X)[::-1] == pytest.approx(expected, rel=1e-12)
 
 
 def test_keeping_tells_the_epoch_and_whether_it_was_best(tmp_path):

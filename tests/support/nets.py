@@ -1,28 +1,26 @@
 """Parties and tables for tests of split networks, the pooled twin, and sessions asked by hand."""
 
-from collections.abc import Callable
 from typing import Any
 
 import msgspec
 import numpy as np
 import pandas as pd
 import torch
-from support.federation import WatchedService
+from support import federation
 
 from parties.answerer import Answerer
 from parties.grpc_server import listen
 from parties.link import Link, serve_link
-from parties.local import LocalTransport, RecordingTransport
-from parties.messages import Ack, Reply, Request
-from parties.peer import Peer, Transport, make_hello
+from parties.messages import Ack
+from parties.peer import make_hello
 from parties.rows import match_rows
 from secureboost import FeatureParty, NetTerms, SplitNNClassifier, pool_tables
 from secureboost._version import __version__
 from secureboost.party import RemoteParty, feature_table
 from secureboost.splitnn.model import BottomHead, decode_half
 from secureboost.splitnn.options import Choice
-from secureboost.splitnn.protocol import TRANSITIONS, SetupBottom
-from secureboost.trainers import Trainer, get_trainer
+from secureboost.splitnn.protocol import SetupBottom
+from secureboost.trainers import ALIGN_TRAINER, codec_of, get_trainer
 
 TRAINER = get_trainer("splitnn")
 QUICK: dict[str, Any] = {
@@ -38,49 +36,12 @@ QUICK: dict[str, Any] = {
 """Parameters of a small network whose twins must be equal."""
 
 
-class WatchedNet(WatchedService):
-    """Passes on; `alter` may change a reply."""
-
-    transitions = TRANSITIONS
-
-
-class WatchedParty(FeatureParty):
-    """A party in this process whose services and frames are kept, and whose replies may lie."""
-
-    def __init__(
-        self,
-        name: str,
-        table: pd.DataFrame,
-        *,
-        alter: Callable[[Request[Any], Reply], Reply] = lambda _request, reply: reply,
-        wrap: Callable[[Transport], Transport] = lambda transport: transport,
-        **options: Any,
-    ) -> None:
-        super().__init__(name, table, **options)
-        self.alter = alter
-        self.wrap = wrap
-        self.services: list[WatchedNet] = []
-        self.transports: list[RecordingTransport] = []
-
-    def connect(self, trainer: Trainer) -> Peer:
-        def open_service(_hello):
-            self.services.append(WatchedNet(trainer.open_session(self._table), self.alter))
-            return self.services[-1]
-
-        codec = trainer.codec()
-        answerer = Answerer(
-            self.name, codec, {trainer.name: open_service}, software_version=__version__
-        )
-        self.transports.append(RecordingTransport(self.wrap(LocalTransport(answerer))))
-        return Peer(self.name, self.transports[-1], codec)
-
-    @property
-    def released(self) -> bool:
-        return all(service.ended.wait(10) and service.closed == 1 for service in self.services)
+class WatchedParty(federation.WatchedParty):
+    """One whose sessions are about networks, or find common rows."""
 
     def messages(self):
         """All requests and replies so far, decoded."""
-        codec = TRAINER.codec()
+        codec = codec_of([TRAINER, ALIGN_TRAINER])
         return [
             (codec.decode(exchange.request, "label"), codec.decode(exchange.reply, self.name))
             for transport in self.transports
@@ -100,6 +61,7 @@ class Net:
         ids = [f"K{number:05d}" for number in rng.permutation(3 * n_rows)]
         everybody, own = ids[: n_rows + n_rows // 3], ids[:n_rows]
         self.X = _table(rng, everybody, "own").loc[own]
+        self.n_training = n_rows * 3 // 4
         tables = {
             f"party{number}": _table(rng, everybody, f"p{number}")
             for number in range(1, n_parties + 1)
@@ -122,8 +84,7 @@ class Net:
         return [WatchedParty(name, table, **options) for name, table in self.tables.items()]
 
     def fit(self, parties, y=None, kind=SplitNNClassifier, **parameters):
-        n = len(self.X) * 3 // 4
-        y = self.y if y is None else y
+        n, y = self.n_training, self.y if y is None else y
         fit_options = {k: parameters.pop(k) for k in ("checkpoint", "resume") if k in parameters}
         return kind(**QUICK | parameters).fit(
             self.X.iloc[:n],
@@ -134,8 +95,7 @@ class Net:
         )
 
     def fit_pooled(self, y=None, kind=SplitNNClassifier, **parameters):
-        n = len(self.X) * 3 // 4
-        y = self.y if y is None else y
+        n, y = self.n_training, self.y if y is None else y
         pooled, owner = pool_tables(self.X, self.tables)
         return kind(**QUICK | parameters).fit(
             pooled.iloc[:n],
