@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 from support.asking import assert_refused
-from support.nets import MODEL, QUICK, WIDTH, Conversation, Net, serve, setup
+from support.nets import MODEL, QUICK, WIDTH, Conversation, Net, setup
 from support.serving import Companies
 
 from parties.errors import PeerRefusedError
@@ -104,7 +104,9 @@ def test_over_grpc(nets, tmp_path):
     net = nets[2]
     with Companies(tmp_path) as companies:
         terms = {name: NetTerms(store=MemoryBottoms()) for name in net.tables}
-        parties = [serve(companies, name, table, terms[name]) for name, table in net.tables.items()]
+        parties = [
+            companies.serve(name, table, terms[name])[0] for name, table in net.tables.items()
+        ]
         for party in parties:
             party.nets = terms[party.name]
         model = check(net, parties, in_flight=2)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from support.nets import QUICK, Net, serve, weights_of
+from support.nets import QUICK, Net, weights_of
 from support.serving import Companies
 
 from secureboost import FeatureParty, SplitNNClassifier, SplitNNRegressor, pool_tables
@@ -100,7 +100,9 @@ def test_over_grpc(nets, tmp_path):
     net = nets[2]
     with Companies(tmp_path) as companies:
         terms = {name: NetTerms(store=MemoryBottoms()) for name in net.tables}
-        parties = [serve(companies, name, table, terms[name]) for name, table in net.tables.items()]
+        parties = [
+            companies.serve(name, table, terms[name])[0] for name, table in net.tables.items()
+        ]
         model = net.fit(parties, in_flight=4)
         for party in parties:
             party.nets = terms[party.name]

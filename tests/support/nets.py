@@ -9,14 +9,11 @@ import torch
 from support import federation
 
 from parties.answerer import Answerer
-from parties.grpc_server import listen
-from parties.link import Link, serve_link
 from parties.messages import Ack
 from parties.peer import make_hello
 from parties.rows import match_rows
 from secureboost import FeatureParty, NetTerms, SplitNNClassifier, pool_tables
-from secureboost._version import __version__
-from secureboost.party import RemoteParty, feature_table
+from secureboost.party import feature_table
 from secureboost.splitnn.model import BottomHead, decode_half
 from secureboost.splitnn.options import Choice
 from secureboost.splitnn.protocol import SetupBottom
@@ -148,26 +145,6 @@ def _table(rng, ids, prefix: str) -> pd.DataFrame:
         index=ids,
     )
     return table.add_prefix(f"{prefix}_")
-
-
-def serve(companies, name: str, table: pd.DataFrame, nets: NetTerms | None = None):
-    """Let a feature party listen for trainings of networks (`support.serving.Companies`)."""
-    served = feature_table(name, table, nets=nets)
-
-    def answer(link: Link) -> None:
-        answerer = Answerer(
-            name,
-            TRAINER.codec(),
-            {TRAINER.name: lambda _hello: TRAINER.open_session(served)},
-            software_version=__version__,
-            asker=link.party,
-        )
-        serve_link(link, answerer)
-
-    server = listen("127.0.0.1:0", companies.tls(name, "bank"), answer)
-    companies._closing.callback(server.stop)
-    address = f"127.0.0.1:{server.port}"
-    return RemoteParty(name, address, tls=companies.tls("bank", name), index=table.index)
 
 
 MODEL = "0123456789abcdef" * 2
