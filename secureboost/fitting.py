@@ -3,7 +3,8 @@
 Nothing here knows what kind of model is trained.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from numbers import Integral
 from typing import Any
 
@@ -88,6 +89,22 @@ def after_iteration(callback: Any, model: Any) -> Callback:
         return wish
 
     return after
+
+
+@contextmanager
+def told(callbacks: Sequence[Any], model: Any) -> Iterator[None]:
+    """Tell a user's callbacks that training begins, and that it has ended or failed."""
+    with ExitStack() as at_the_end:
+        for callback in callbacks:
+            at_the_end.callback(getattr(callback, "close", _nothing))
+            callback.before_training(model)
+        yield
+        for callback in callbacks:
+            callback.after_training(model)
+
+
+def _nothing() -> None:
+    """What a callback without `close` does at the end."""
 
 
 def stack_eval_sets(

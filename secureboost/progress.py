@@ -16,9 +16,11 @@ from secureboost.units import format_bytes, format_seconds
 
 if TYPE_CHECKING:
     from secureboost.estimator import SecureBoostModel
-    from secureboost.gbdt.monitor import History
+    from secureboost.monitor import History
 
 _SECONDS_BETWEEN_LINES = 30.0
+LOSS = "loss"
+"""Name under which the loss of the training rows stands among the metrics, if there is one."""
 
 Values = Mapping[str, Mapping[str, Sequence[float]]]
 """By evaluation set and metric the value after each round."""

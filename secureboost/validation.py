@@ -19,12 +19,13 @@ from crypto.scheme import PrivateKey
 from secureboost.aligned_rows import Agreements
 from secureboost.common_rows import Given, keep_common
 from secureboost.errors import ConfigError, DataError, did_you_mean
-from secureboost.estimator import TRAINER, Federation, SecureBoostModel
+from secureboost.estimator import Federation, SecureBoostModel
 from secureboost.gbdt.label import booster_params
-from secureboost.gbdt.monitor import History
 from secureboost.inputs import row_weights
+from secureboost.monitor import History
 from secureboost.partners import agree_on_rows, check_parties, make_partners, open_partners
 from secureboost.party import Party
+from secureboost.trainers import GBDT_TRAINER
 
 TRAIN, TEST = "train", "test"
 
@@ -391,8 +392,8 @@ def _federation(
         yield Federation(keep=False)
         return
     key = make_key() if make_key is not None else model._generate_key()
-    partners = make_partners(plan.parties, plan.given.index, TRAINER, plan.agreements)
-    with open_partners(partners, TRAINER) as session:
+    partners = make_partners(plan.parties, plan.given.index, GBDT_TRAINER, plan.agreements)
+    with open_partners(partners, GBDT_TRAINER) as session:
         yield Federation(
             make_key=lambda: key, session=session, keep=False, agreements=plan.agreements
         )

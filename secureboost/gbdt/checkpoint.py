@@ -21,9 +21,9 @@ from secureboost.errors import ConfigError, ModelError
 from secureboost.files import check_writable, write_atomically
 from secureboost.gbdt.booster import ALL_OUTPUTS, Boosted
 from secureboost.gbdt.model import VERSION
-from secureboost.gbdt.monitor import History
 from secureboost.gbdt.tree import node_dtype
 from secureboost.gbdt.warm_start import Base
+from secureboost.monitor import History
 from secureboost.partner import Partner
 
 _DIGEST_BYTES = 32

@@ -38,7 +38,6 @@ from secureboost.gbdt.grower import InconsistentDivisionError
 from secureboost.gbdt.halves import make_label_half
 from secureboost.gbdt.local import LocalColumns
 from secureboost.gbdt.model import LabelHalf, new_model_id
-from secureboost.gbdt.monitor import Monitor
 from secureboost.gbdt.params import BoosterParams
 from secureboost.gbdt.precision import HESSIAN_ERROR, ROUNDING_ERROR
 from secureboost.gbdt.protocol import TRAINER
@@ -46,6 +45,7 @@ from secureboost.gbdt.remote import KeyOwner, RemoteColumns
 from secureboost.gbdt.rules import Rules
 from secureboost.gbdt.tree import Ensemble
 from secureboost.gbdt.warm_start import Base, extend
+from secureboost.monitor import Monitor
 from secureboost.objectives import Objective
 from secureboost.partner import LABEL_PARTY, Partner, open_session
 from secureboost.row_order import RowOrder

@@ -6,6 +6,7 @@ import warnings
 import numpy as np
 import pandas as pd
 import pytest
+from support import nets
 from support.nets import QUICK, Conversation, Net, weights_of
 from support.serving import Companies
 
@@ -66,8 +67,10 @@ def index_of(rows, parties):
 def test_split_is_pooled_over_the_common_rows(apart, n_parties):
     tables = apart[n_parties]
     parties = tables.own.parties(align=True)
-    with pytest.warns(UnmatchedRowsWarning, match=r"rows of X and .* of eval_set\[0\] are left"):
+    text = r"rows of X and .* of eval_set\[0\] are left"
+    with pytest.warns(UnmatchedRowsWarning, match=text) as caught:
         model = tables.own.fit(parties, in_flight=2)
+    assert caught[0].filename == nets.__file__  # where `fit` is called, and not inside of it
     tables.joined.assert_twins(model, parties, in_flight=2)
 
 
