@@ -168,10 +168,10 @@ class TopLearner:
         """Go to the start of an epoch."""
         self._generator.manual_seed(derive(self._seed, TRAINING, epoch))
 
-    def step(
+    def gradients(
         self, activations: Sequence[Tensor], rows: NDArray[np.int32], number: int
     ) -> tuple[float, list[Tensor]]:
-        """Take a step on a batch.
+        """Find which way a batch leads; `learn` goes there.
 
         Parameters
         ----------
@@ -192,7 +192,7 @@ class TopLearner:
         Raises
         ------
         DivergedError
-            If the loss or a gradient is not finite. The weights are as they were.
+            If the loss or a gradient is not finite.
         """
         leaves = [values.detach().requires_grad_() for values in activations]
         loss = self._backward(leaves, rows, number)
@@ -202,18 +202,16 @@ class TopLearner:
             gradients.append(gradient)
             if not is_finite(gradient):
                 raise self._diverged(number, owner, "gradient at the cut")
-        self.trainable.step()
         return loss, gradients
 
-    def step_again(
-        self, activations: Sequence[Tensor], rows: NDArray[np.int32], number: int
-    ) -> None:
-        """Take the further local steps on the same activations.
+    def learn(self, activations: Sequence[Tensor], rows: NDArray[np.int32], number: int) -> None:
+        """Take the step of these `gradients`, then the further local steps on the same activations.
 
         Raises
         ------
         DivergedError
         """
+        self.trainable.step()
         for _ in range(self._params.local_steps - 1):
             self._backward(activations, rows, number)
             self.trainable.step()

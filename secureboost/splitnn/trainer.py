@@ -107,7 +107,7 @@ class Trainer:
             number, pending = flights.popleft()
             rows = batches.rows(number)
             activations = [answer.result() for answer in pending]
-            loss, gradients = self._top.step(activations, rows, number)
+            loss, gradients = self._top.gradients(activations, rows, number)
             total += loss * len(rows)
             upcoming = numbers.popleft() if numbers else None
             answers = self._exchange(gradients, upcoming)
@@ -115,7 +115,8 @@ class Trainer:
                 ends += answers
             else:
                 flights.append((upcoming, answers))
-            self._top.step_again(activations, rows, number)
+            # the partners are at work by now
+            self._top.learn(activations, rows, number)
         for answer in ends:
             answer.result()
         return total / batches.n_training
