@@ -273,18 +273,24 @@ class JointModel(BaseEstimator):  # type: ignore[misc]
             half.objective, n_classes=len(half.classes) or 1, **half.objective_parameters
         )
 
-    def _parties_for(self, parties: Sequence[Party] | None, X: Any) -> list[Party]:
-        """The model's partners in its order, holding their halves if they live here."""
+    def _parties_for(
+        self, parties: Sequence[Party] | None, X: Any, missing: Sequence[str] = ()
+    ) -> list[Party]:
+        """The model's partners in its order, holding their halves if they live here.
+
+        Those that are named `missing` need not be there, and are left out.
+        """
         half = self.label_half_
         given = getattr(self, "parties_", []) if parties is None else parties
         by_name = {party.name: party for party in check_parties(given, X)}
-        missing = [partner.name for partner in half.partners if partner.name not in by_name]
-        if missing:
+        asked = [partner.name for partner in half.partners if partner.name not in missing]
+        absent = [name for name in asked if name not in by_name]
+        if absent:
             raise ModelError(
-                f"The model was trained with {', '.join(map(repr, missing))}, which "
-                f"{'is' if len(missing) == 1 else 'are'} not among the parties. Pass parties=[...]."
+                f"The model was trained with {', '.join(map(repr, absent))}, which "
+                f"{'is' if len(absent) == 1 else 'are'} not among the parties. Pass parties=[...]."
             )
-        chosen = [by_name[partner.name] for partner in half.partners]
+        chosen = [by_name[name] for name in asked]
         for party in chosen:
             own = self._halves.get(party.name)
             if isinstance(party, FeatureParty) and own and not self._half_at(party, half.model_id):

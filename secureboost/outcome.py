@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from secureboost.estimator import SecureBoostModel
-from secureboost.gbdt.monitor import History
+from secureboost.monitor import History
 from secureboost.objectives import Objective
 from secureboost.quality import Quality
 from secureboost.tables import JoinCounts

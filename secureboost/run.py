@@ -24,7 +24,7 @@ from secureboost.gbdt.checkpoint import Recovery, load_checkpoint
 from secureboost.gbdt.constraints import check_names as check_constraints
 from secureboost.gbdt.label import booster_params
 from secureboost.gbdt.model import LabelHalf, load_half
-from secureboost.gbdt.monitor import History
+from secureboost.monitor import History
 from secureboost.outcome import RunData, RunResult
 from secureboost.partners import Unmatched
 from secureboost.party import Party

@@ -15,7 +15,7 @@ from secureboost.cli.watching import bytes_of, log_compilations
 from secureboost.errors import ExitCode
 from secureboost.estimator import SecureBoostModel
 from secureboost.gbdt.checkpoint import Recovery
-from secureboost.gbdt.monitor import History
+from secureboost.monitor import History
 from secureboost.outcome import RunData, RunResult
 from secureboost.party import Party, data_digest
 from secureboost.planning import Link, Rates, calibrate

@@ -1,44 +1,38 @@
-"""What the scikit-learn estimators of networks share: parameters, fitting, raw scores, saving."""
+"""What the estimators of networks share: parameters, fitting, raw scores, saving."""
 
-import contextlib
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import pandas as pd
-from joblib import effective_n_jobs
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import BaseEstimator, is_regressor
-from sklearn.utils import Tags, check_consistent_length, check_random_state
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted
 
 from parties.session import Session
 from parties.traffic import Traffic
 from secureboost.aligned_rows import Agreements
 from secureboost.common_rows import Given, keep_common
-from secureboost.data import check_columns
-from secureboost.errors import ConfigError, ModelError, did_you_mean
+from secureboost.errors import ConfigError, ModelError
 from secureboost.eval_metrics import EvalMetric
-from secureboost.features import FeatureMatrix, feature_matrix
 from secureboost.fitting import (
     after_iteration,
     check_callbacks,
     check_patience,
     plain_parameter,
-    stack_eval_sets,
+    told,
 )
-from secureboost.inputs import Rows, eval_pairs, row_weights
-from secureboost.monitor import EvalSet, History, Monitor
-from secureboost.objectives import Objective, make_objective
+from secureboost.inputs import eval_pairs
+from secureboost.joint_estimator import JointModel
+from secureboost.monitor import Monitor
+from secureboost.objectives import Objective
 from secureboost.padding import place_rows
 from secureboost.partner import Partner
 from secureboost.partners import (
     agree_on_rows,
-    check_column_owner,
     check_parties,
     make_partners,
     open_partners,
@@ -63,35 +57,19 @@ from secureboost.splitnn.store import SUFFIX
 from secureboost.splitnn.table import ColumnTable
 from secureboost.splitnn.task import NetPartner, Task, Trained, TrainingTable
 from secureboost.splitnn.threads import torch_threads
-from secureboost.trainers import NET_TRAINER
+from secureboost.trainers import NET_TRAINER, Trainer
 
 LABEL_FILE = f"label{SUFFIX}"
-_CUSTOM = "custom"
 
 
-@dataclass(frozen=True, repr=False)
-class _Prepared:
-    """What training takes, checked.
-
-    Attributes
-    ----------
-    owners : dict of str to list of str
-        Columns of each party in pooled training.
-    """
-
-    matrix: FeatureMatrix
-    labels: NDArray[np.float64]
-    weight: NDArray[np.float64]
-    objective: Objective
-    owners: dict[str, list[str]]
-    rows: Rows
-    eval_sets: list[EvalSet]
-    metrics: list[EvalMetric]
-
-
-class SplitNNModel(BaseEstimator):  # type: ignore[misc]
+class SplitNNModel(JointModel):
     """Base of `SplitNNClassifier` and `SplitNNRegressor`, which document the parameters."""
 
+    trainer: ClassVar[Trainer] = NET_TRAINER
+    label_half_: TopHead
+    _family = "SplitNN"
+    _default_n_jobs = 1
+    _may_lack_columns = True
     _make_local: Callable[..., LocalBottom] = LocalBottom
     """How bottoms in this process are made; `audit` notes what crosses them."""
 
@@ -167,24 +145,6 @@ class SplitNNModel(BaseEstimator):  # type: ignore[misc]
         self.callbacks = callbacks
         self.random_state = random_state
         self.n_jobs = n_jobs
-
-    def set_params(self, **params: Any) -> Self:
-        """Set parameters by name; see `sklearn.base.BaseEstimator.set_params`.
-
-        Raises
-        ------
-        ValueError
-            If a name is unknown; the nearest is named.
-        """
-        known = self.get_params(deep=False)
-        for name in params:
-            if name not in known:
-                raise ValueError(
-                    f"Invalid parameter {name!r} for estimator {type(self).__name__}."
-                    f"{did_you_mean(name, known)} Valid parameters are: {', '.join(known)}."
-                )
-        super().set_params(**params)
-        return self
 
     def fit(
         self,
@@ -286,16 +246,10 @@ class SplitNNModel(BaseEstimator):  # type: ignore[misc]
             np.unique(np.concatenate([[], *rows.positions])).astype(np.int32),
         )
         recovery = Recovery(None if checkpoint is None else Path(checkpoint), resume)
-        with contextlib.ExitStack() as at_the_end:
-            for callback in callbacks:
-                at_the_end.callback(getattr(callback, "close", _nothing))
-                callback.before_training(self)
-            with torch_threads(self._threads()):
-                trained = self._train(table, task, recovery, parties, rows.index, agreements)
-            self._objective: Objective | None = objective
-            self._take(trained, monitor, prepared.owners, parties)
-            for callback in callbacks:
-                callback.after_training(self)
+        with told(callbacks, self), torch_threads(self._threads()):
+            trained = self._train(table, task, recovery, parties, rows.index, agreements)
+            self._take_history(monitor, prepared, parties)
+            self._take(trained)
         return self
 
     def raw_scores(self, X: Any, *, parties: Sequence[Party] | None = None) -> NDArray[np.float64]:
@@ -352,86 +306,21 @@ class SplitNNModel(BaseEstimator):  # type: ignore[misc]
         path = Path(folder) / LABEL_FILE
         data = read_half(path)
         head, _ = decode_half(data, TopHead, str(path))
-        if not head.parameters.keys() <= cls().get_params().keys() or not cls._loads(head):
-            raise ModelError(f"{path} was not written by {cls.__name__}.save.")
-        model = cls(**head.parameters)
-        model._restore(head)
-        model._half, model.label_half_ = data, head
-        model._objective = None
-        if head.labels:
-            model._objective = SeveralLabels(head.labels, (1.0,) * len(head.labels))
-        elif head.objective != _CUSTOM:
-            try:
-                model._objective = make_objective(
-                    head.objective, n_classes=len(head.classes) or 1, **head.objective_parameters
-                )
-            except ValueError as error:
-                raise ModelError(
-                    f"{path} was not written by {cls.__name__}.save: {error}"
-                ) from error
-        model.n_features_in_ = len(head.feature_names)
-        if head.named:
-            model.feature_names_in_ = np.array(head.feature_names, dtype=object)
-        model._halves = {}
+        model = cls._from_half(head, path)
+        model._half = data
         for partner in head.partners:
             beside = Path(folder) / f"{partner.name}{SUFFIX}"
             if beside.exists():
                 model._halves[partner.name] = _partner_half(beside, head, partner.digest)
         return model
 
-    def _prepare(
-        self,
-        given: Given,
-        parties: Sequence[Party],
-        column_owner: Mapping[str, Sequence[str]] | None,
-    ) -> "_Prepared":
-        """Check what training takes, before anybody is asked."""
-        matrix = self._matrix(given.X, parties)
-        weight = row_weights(given.weight, given.X)
-        check_consistent_length(given.X, given.y)
-        labels, weight, objective = self._targets(given.y, weight)
-        objective.check_labels(labels)
-        owners = check_column_owner(column_owner, self._own_names(), parties)
-        rows, eval_sets = stack_eval_sets(
-            matrix.values,
-            given,
-            parties,
-            objective,
-            read_columns=lambda frame: self._matrix(frame, parties, known=matrix).values,
-            read_labels=self._eval_labels,
-        )
-        metrics = metrics_of(self.eval_metric, objective)
-        for metric in metrics:
-            for rows_of_set in eval_sets:
-                metric.check_rows(rows_of_set.y, rows_of_set.weight)
-        return _Prepared(matrix, labels, weight, objective, owners, rows, eval_sets, metrics)
+    def _metrics(self, objective: Objective) -> list[EvalMetric]:
+        return metrics_of(self.eval_metric, objective)
 
-    def _targets(
-        self, y: ArrayLike, weight: NDArray[np.float64]
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64], Objective]:
-        """Labels as the objective takes them, weights, and the objective."""
-        raise NotImplementedError
-
-    def _eval_labels(self, y: ArrayLike, name: str) -> NDArray[np.float64]:
-        """Labels of an evaluation set."""
-        raise NotImplementedError
-
-    def _classes(self) -> tuple[bool | int | float | str, ...]:
-        """What the model keeps of the classes."""
-        raise NotImplementedError
-
-    @classmethod
-    def _loads(cls, head: TopHead) -> bool:
-        """Whether a half is of this kind of model."""
-        raise NotImplementedError
-
-    def _restore(self, head: TopHead) -> None:
-        """Set what fitting would have set besides the half."""
-
-    @staticmethod
-    def _default_objective(n_classes: int) -> str:
-        """Name of the objective for labels of so many classes; 1 for a regression."""
-        raise NotImplementedError
+    def _objective_of(self, half: TopHead) -> Objective | None:
+        if half.labels:
+            return SeveralLabels(half.labels, (1.0,) * len(half.labels))
+        return super()._objective_of(half)
 
     def _train(
         self,
@@ -449,46 +338,23 @@ class SplitNNModel(BaseEstimator):  # type: ignore[misc]
             self.traffic_: dict[str, dict[str, Traffic]] = session.traffic
         return trained
 
-    def _take(
-        self,
-        trained: Trained,
-        monitor: Monitor,
-        owners: dict[str, list[str]],
-        parties: Sequence[Party],
-    ) -> None:
-        """Set what fitting sets."""
+    def _take(self, trained: Trained) -> None:
+        """Set what fitting a network sets besides."""
         self.__dict__.pop("_loaded", None)
         self._half = trained.half
-        self.label_half_: TopHead = self._loaded.head
+        self.label_half_ = self._loaded.head
         self.seconds_ = trained.seconds
         self.training_loss_ = trained.losses
-        self.parties_ = list(parties)
-        self.column_owner_ = owners
-        self._halves: dict[str, bytes] = {}
-        self.evals_result_: History = monitor.history
-        for name in ("best_iteration_", "best_score_"):  # of an earlier fit
-            if hasattr(self, name):
-                delattr(self, name)
-        if monitor.best_iteration is not None:
-            self.best_iteration_ = monitor.best_iteration
-            self.best_score_ = monitor.best_score
 
     @cached_property
     def _loaded(self) -> LoadedModel:
         return LoadedModel(self._half, "label party's half")
 
     def __getstate__(self) -> dict[str, Any]:
-        """Everything but the parties, whose tables and connections stay where they are."""
-        state = dict(super().__getstate__())
-        state.pop("parties_", None)
+        """Without the parties, and without what is read from the half when it is needed."""
+        state = super().__getstate__()
         state.pop("_loaded", None)
         return state
-
-    def __sklearn_tags__(self) -> Tags:
-        tags = super().__sklearn_tags__()
-        tags.input_tags.allow_nan = True
-        tags.input_tags.categorical = True
-        return tags
 
     def _net_params(self) -> NetParams:
         """The network's hyperparameters, checked."""
@@ -521,23 +387,6 @@ class SplitNNModel(BaseEstimator):  # type: ignore[misc]
             feature_protections=choices("feature_protections", self.feature_protections),
         )
 
-    def _make_objective(self, n_classes: int) -> Objective:
-        """The objective with its parameters; those of another objective must be left alone."""
-        spec = self._default_objective(n_classes) if self.objective is None else self.objective
-        given = {
-            name: getattr(self, name)
-            for name, default in (("huber_slope", 1.0), ("tweedie_variance_power", 1.5))
-            if getattr(self, name) != default
-        }
-        n_classes = n_classes if callable(spec) else max(2, n_classes)
-        objective = make_objective(spec, n_classes=n_classes, **given)
-        if (objective.task == "regression") != is_regressor(self):
-            use = "Classifier" if is_regressor(self) else "Regressor"
-            raise ValueError(
-                f"objective={spec!r} does not fit {type(self).__name__}; use SplitNN{use}"
-            )
-        return objective
-
     def _seed(self) -> int | None:
         state = self.random_state
         if state is None:
@@ -546,9 +395,6 @@ class SplitNNModel(BaseEstimator):  # type: ignore[misc]
             return int(check_random_state(state).randint(2**31))
         check_random_state(state)
         return int(state)
-
-    def _threads(self) -> int:
-        return int(effective_n_jobs(1 if self.n_jobs is None else self.n_jobs))
 
     def _plain_parameters(self) -> dict[str, Any]:
         """The constructor's parameters as values that a file can hold."""
@@ -563,72 +409,11 @@ class SplitNNModel(BaseEstimator):  # type: ignore[misc]
             }
         return {name: plain_parameter(value) for name, value in parameters.items()}
 
-    def _matrix(
-        self,
-        X: Any,
-        parties: Sequence[Party],
-        *,
-        known: FeatureMatrix | TopHead | None = None,
-    ) -> FeatureMatrix:
-        """Own columns as float32, checked; with parties there may be none.
+    def _half_at(self, party: FeatureParty, model_id: str) -> bytes | None:
+        return party.nets.store.load(model_id)
 
-        Columns have the categories of `known` if it is given.
-        """
-        if parties and isinstance(X, pd.DataFrame) and X.shape[1] == 0:
-            if known is not None and known.categories:
-                raise ValueError(
-                    f"X has 0 columns, and the model was trained with {len(known.categories)}"
-                )
-            self.n_features_in_ = 0
-            self.__dict__.pop("feature_names_in_", None)
-            return FeatureMatrix(np.empty((len(X), 0), np.float32, order="F"), ())
-        reset = known is None
-        if isinstance(X, pd.DataFrame):
-            check_columns(list(map(str, X.columns)), "")
-            validate_data(self, X, reset=reset, skip_check_array=True)
-        else:
-            X = validate_data(self, X, reset=reset, dtype=np.float64, ensure_all_finite="allow-nan")
-            X = pd.DataFrame(X, columns=self._own_names())
-        return feature_matrix(
-            X,
-            "",
-            categorical=self.categorical_features if known is None else None,
-            known=None if known is None else known.categories,
-        )
-
-    def _own_names(self) -> tuple[str, ...]:
-        names = getattr(self, "feature_names_in_", None)
-        if names is None:
-            return tuple(f"x{i}" for i in range(self.n_features_in_))
-        return tuple(map(str, names))
-
-    def _parties_for(self, parties: Sequence[Party] | None, X: Any) -> list[Party]:
-        """The model's partners in its order, holding their halves if they live here."""
-        head = self.label_half_
-        given = getattr(self, "parties_", []) if parties is None else parties
-        by_name = {party.name: party for party in check_parties(given, X)}
-        missing = [partner.name for partner in head.partners if partner.name not in by_name]
-        if missing:
-            raise ModelError(
-                f"The model was trained with {', '.join(map(repr, missing))}, which "
-                f"{'is' if len(missing) == 1 else 'are'} not among the parties. Pass parties=[...]."
-            )
-        chosen = [by_name[partner.name] for partner in head.partners]
-        for party in chosen:
-            own = self._halves.get(party.name)
-            if isinstance(party, FeatureParty) and own and not party.nets.store.load(head.model_id):
-                party.nets.store.save(head.model_id, own)
-        return chosen
-
-    def _local_halves(self) -> dict[str, bytes]:
-        """Halves that lie in this process: of its parties, or read by `load`."""
-        halves = dict(self._halves)
-        for party in getattr(self, "parties_", []):
-            if isinstance(party, FeatureParty):
-                half = party.nets.store.load(self.label_half_.model_id)
-                if half is not None:
-                    halves[party.name] = half
-        return halves
+    def _hand_over(self, party: FeatureParty, half: bytes) -> None:
+        party.nets.store.save(self.label_half_.model_id, half)
 
 
 def _partner_half(path: Path, label: TopHead, digest: str) -> bytes:
@@ -656,7 +441,3 @@ def _in_session(partners: Sequence[Partner], session: Session) -> list[NetPartne
         NetPartner(peer, partner.rows, partner.padding, partner.goes_with)
         for peer, partner in zip(session.peers, partners, strict=True)
     ]
-
-
-def _nothing() -> None:
-    """What a callback without `close` does at the end."""

@@ -1,13 +1,11 @@
 """The scikit-learn estimators of split neural networks."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import ClassifierMixin, RegressorMixin
 
-from secureboost.inputs import class_labels, class_weights, known_class_labels, target_values
 from secureboost.objectives import Objective
 from secureboost.party import Party
 from secureboost.splitnn.base_estimator import SplitNNModel
@@ -21,9 +19,10 @@ from secureboost.splitnn.several import (
     label_shares,
     several_labels,
 )
+from secureboost.tasks import ClassTask, NumberTask
 
 
-class SplitNNClassifier(ClassifierMixin, SplitNNModel):  # type: ignore[misc]
+class SplitNNClassifier(ClassTask, SplitNNModel):
     """A neural network for classes over columns that several parties own.
 
     Each party has a network over its own columns, the bottom; the label party has the top network
@@ -158,23 +157,14 @@ class SplitNNClassifier(ClassifierMixin, SplitNNModel):  # type: ignore[misc]
             If the objective is a function: its scores are not probabilities.
         """
         raw = self.raw_scores(X, parties=parties)
-        if self._objective is None or self._objective.predicts != "probability":
-            raise ValueError(
-                f"objective={self.label_half_.objective!r} gives raw scores, not probabilities; "
-                "use decision_function"
-            )
-        predicted = self._objective.predict(raw)
-        if predicted.ndim == 2:
-            return predicted
-        return np.column_stack([1.0 - predicted, predicted])
+        return self._probabilities(raw)
 
     def predict(self, X: Any, *, parties: Sequence[Party] | None = None) -> NDArray[Any]:
         """The likeliest class of each row, shape (n_rows,), or (n_rows, n_labels) of 0 and 1."""
         raw = self.raw_scores(X, parties=parties)
         if self.labels_:
             return (raw > 0).astype(np.int64)
-        codes = raw > 0 if raw.ndim == 1 else raw.argmax(axis=1)
-        return np.asarray(self.classes_[codes.astype(np.intp)])
+        return self._likeliest(raw)
 
     def _targets(
         self, y: ArrayLike, weight: NDArray[np.float64]
@@ -185,11 +175,7 @@ class SplitNNClassifier(ClassifierMixin, SplitNNModel):  # type: ignore[misc]
         if self.label_weights is not None:
             raise ValueError("label_weights is for several labels, and y has one")
         self._check_class_weights()
-        self.classes_, codes = class_labels(y)
-        weight = class_weights(
-            weight, codes, self.classes_, self.class_weight, self.scale_pos_weight
-        )
-        return codes, weight, self._make_objective(len(self.classes_))
+        return super()._targets(y, weight)
 
     def _check_class_weights(self) -> None:
         """Refuse weights that tell labels past a protection."""
@@ -238,25 +224,14 @@ class SplitNNClassifier(ClassifierMixin, SplitNNModel):  # type: ignore[misc]
     def _eval_labels(self, y: ArrayLike, name: str) -> NDArray[np.float64]:
         if self.labels_:
             return several_labels(y, self.labels_, name)[1]
-        return known_class_labels(y, self.classes_, name)
-
-    def _classes(self) -> tuple[bool | int | float | str, ...]:
-        return tuple(self.classes_.tolist())
-
-    @staticmethod
-    def _default_objective(n_classes: int) -> str:
-        return "binary:logistic" if n_classes == 2 else "multi:softprob"
-
-    @classmethod
-    def _loads(cls, head: TopHead) -> bool:
-        return len(head.classes) >= 2
+        return super()._eval_labels(y, name)
 
     def _restore(self, head: TopHead) -> None:
-        self.classes_ = np.array(head.classes)
+        super()._restore(head)
         self.labels_ = head.labels
 
 
-class SplitNNRegressor(RegressorMixin, SplitNNModel):  # type: ignore[misc]
+class SplitNNRegressor(NumberTask, SplitNNModel):
     """A neural network for a number over columns that several parties own.
 
     Labels of any sign are standardised for the network, so they may be in any unit.
@@ -277,35 +252,9 @@ class SplitNNRegressor(RegressorMixin, SplitNNModel):  # type: ignore[misc]
     >>> model.predict(new_lender)
     """
 
+    _about_classes: ClassVar[dict[str, Any]] = {**NumberTask._about_classes, "label_weights": None}
+
     def predict(self, X: Any, *, parties: Sequence[Party] | None = None) -> NDArray[np.float64]:
         """Predicted numbers, shape (n_rows,); see `raw_scores`."""
         raw = self.raw_scores(X, parties=parties)
-        return raw if self._objective is None else self._objective.predict(raw)
-
-    def _targets(
-        self, y: ArrayLike, weight: NDArray[np.float64]
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64], Objective]:
-        for name, default in (
-            ("scale_pos_weight", 1.0),
-            ("class_weight", None),
-            ("label_weights", None),
-        ):
-            if getattr(self, name) != default:
-                raise ValueError(
-                    f"{name}={getattr(self, name)!r} is about classes; use a classifier"
-                )
-        return target_values(y), weight, self._make_objective(1)
-
-    def _eval_labels(self, y: ArrayLike, name: str) -> NDArray[np.float64]:
-        return target_values(y, name)
-
-    def _classes(self) -> tuple[bool | int | float | str, ...]:
-        return ()
-
-    @staticmethod
-    def _default_objective(n_classes: int) -> str:
-        return "reg:squarederror"
-
-    @classmethod
-    def _loads(cls, head: TopHead) -> bool:
-        return not head.classes
+        return self._numbers(raw)
