@@ -7,7 +7,8 @@ may be followed by one for the numbers that it keeps:
 ``identity``               the numbers themselves
 ``float16``, ``bfloat16``  floats of 16 bits
 ``fp8``, ``fp8:e5m2``      floats of 8 bits, with 3 or 2 bits of fraction
-``int8``                   whole numbers of 8 bits, with scale and zero point by row
+``int8``                   whole numbers of 8 bits, with scale and zero point by row; with
+                           ``int8:4`` gradients have 4 bits
 ``topk:0.1``               the largest tenth of each row
 ``randtopk:0.1``           the same, but in training others with chance; ``randtopk:0.1,0.05``
                            states the chance (alpha)
@@ -25,7 +26,7 @@ import torch
 from secureboost.errors import ConfigError, did_you_mean
 from secureboost.splitnn.codecs.base import Codec, Identity
 from secureboost.splitnn.codecs.floats import BFloat16, RowScaledFloat
-from secureboost.splitnn.codecs.int8 import Int8
+from secureboost.splitnn.codecs.int8 import GRADIENT_BITS, Int8
 from secureboost.splitnn.codecs.sparse import RandTopK, TopK
 from secureboost.splitnn.payload import layout_bytes
 
@@ -55,6 +56,16 @@ def _fp8(options: str, values: Codec | None) -> Codec:
     return RowScaledFloat(kinds[options])
 
 
+def _int8(options: str, values: Codec | None) -> Codec:
+    kinds = {"": GRADIENT_BITS[0]} | {str(bits): bits for bits in GRADIENT_BITS}
+    if options not in kinds:
+        raise ConfigError(
+            f"'int8' may have gradients of '8' or '4' bits, and has {options!r}", "codec"
+        )
+    _check_last("int8", values)
+    return Int8(kinds[options])
+
+
 def _topk(options: str, values: Codec | None) -> Codec:
     (share,) = _numbers("topk", options, "the share to keep, as in 'topk:0.1'", 1, 1)
     return TopK(share, values or Identity())
@@ -71,7 +82,7 @@ CODECS: Mapping[str, Callable[[str, Codec | None], Codec]] = {
     "float16": _alone("float16", lambda: RowScaledFloat(torch.float16)),
     "bfloat16": _alone("bfloat16", BFloat16),
     "fp8": _fp8,
-    "int8": _alone("int8", Int8),
+    "int8": _int8,
     "topk": _topk,
     "randtopk": _randtopk,
 }
