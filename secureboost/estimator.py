@@ -29,7 +29,6 @@ from secureboost.fitting import (
 )
 from secureboost.gbdt import scoring
 from secureboost.gbdt.agreement import PartyTime
-from secureboost.gbdt.checkpoint import Recovery
 from secureboost.gbdt.constraints import check_names
 from secureboost.gbdt.joined import check_party_half
 from secureboost.gbdt.label import Task, TrainingTable, booster_params, train
@@ -48,6 +47,7 @@ from secureboost.partners import (
     make_partners,
 )
 from secureboost.party import FeatureParty, Party
+from secureboost.recovery import Recovery
 from secureboost.trainers import GBDT_TRAINER, Trainer
 
 IMPORTANCE_TYPES = ("gain", "total_gain", "weight")

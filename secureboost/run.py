@@ -20,7 +20,7 @@ from parties.errors import PartyError
 from secureboost.api import SecureBoostClassifier, SecureBoostRegressor
 from secureboost.errors import ConfigError, ModelError
 from secureboost.estimator import LABEL_FILE, Federation, SecureBoostModel
-from secureboost.gbdt.checkpoint import Recovery, load_checkpoint
+from secureboost.gbdt.checkpoint import load_checkpoint
 from secureboost.gbdt.constraints import check_names as check_constraints
 from secureboost.gbdt.label import booster_params
 from secureboost.gbdt.model import LabelHalf, load_half
@@ -30,6 +30,7 @@ from secureboost.partners import Unmatched
 from secureboost.party import Party
 from secureboost.progress import TrainingProgress
 from secureboost.quality import measure, watched_metrics
+from secureboost.recovery import Recovery
 from secureboost.run_folder import MODEL_FOLDER, save_model
 from secureboost.settings import check_names
 from secureboost.targets import task_of

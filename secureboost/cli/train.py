@@ -64,8 +64,8 @@ def train(
     from secureboost.cli.aligning import common_data
     from secureboost.cli.training import new_record, train_and_report
     from secureboost.estimator import CHECKPOINT_FILE
-    from secureboost.gbdt.checkpoint import Recovery
     from secureboost.keyed_table import read_keyed_table
+    from secureboost.recovery import Recovery
     from secureboost.run_folder import ALIGNMENT_FOLDER, prepare_folder
     from secureboost.summary import check_plannable
 

@@ -14,7 +14,6 @@ from secureboost.cli.runlog import RunLog
 from secureboost.cli.watching import bytes_of, log_compilations
 from secureboost.errors import ExitCode
 from secureboost.estimator import SecureBoostModel
-from secureboost.gbdt.checkpoint import Recovery
 from secureboost.monitor import History
 from secureboost.outcome import RunData, RunResult
 from secureboost.party import Party, data_digest
@@ -22,6 +21,7 @@ from secureboost.planning import Link, Rates, calibrate
 from secureboost.planning.compare import Compared
 from secureboost.progress import TrainingProgress
 from secureboost.quality import quality_table
+from secureboost.recovery import Recovery
 from secureboost.run import run
 from secureboost.run_folder import LOG_FILE, write_run
 from secureboost.runs import Record

@@ -38,9 +38,9 @@ from secureboost.partners import (
     open_partners,
 )
 from secureboost.party import FeatureParty, Party, row_ids
+from secureboost.recovery import Recovery
 from secureboost.splitnn.architectures import name_of
 from secureboost.splitnn.bottoms import LocalBottom
-from secureboost.splitnn.checkpoint import Recovery
 from secureboost.splitnn.label import train
 from secureboost.splitnn.model import (
     BottomHead,

@@ -16,8 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from secureboost.errors import ConfigError, ModelError
-from secureboost.files import check_writable, write_atomically
+from secureboost.files import write_atomically
 from secureboost.monitor import History
+from secureboost.recovery import check_same_run
 from secureboost.splitnn.model import (
     VERSION,
     BottomHead,
@@ -99,73 +100,13 @@ class Checkpoint:
         write_atomically(path, encode_half(self.kept, join_parts(parts)), mode=0o600)
 
     def check_same(self, run: Mapping[str, str], parameters: Mapping[str, Any]) -> None:
-        """Refuse to go on with something else.
+        """See `recovery.check_same_run`."""
+        check_same_run(self.kept, run, parameters, free=_FREE)
 
-        Raises
-        ------
-        secureboost.errors.ConfigError
-            Naming what differs.
-        """
-        kept = self.kept
-        changed = [
-            f"{name} ({kept.parameters.get(name)!r} then, {value!r} now)"
-            for name, value in plain(parameters).items()
-            if kept.parameters.get(name) != value and name not in _FREE
-        ]
-        changed += [name for name, digest in run.items() if kept.run.get(name) != digest]
-        if changed:
-            raise ConfigError(
-                f"The interrupted run of model {kept.model_id} cannot go on with other "
-                f"{', '.join(changed)}. Take what it was started with, or begin a new run."
-            )
-
-
-@dataclass(frozen=True)
-class Recovery:
-    """Where checkpoints go, and whether an interrupted run is gone on with.
-
-    Attributes
-    ----------
-    path : Path or None
-        The file; None: nothing is kept.
-    resume : bool
-        Go on with what is there. Otherwise a new run begins, and there must be no interrupted one.
-    """
-
-    path: Path | None = None
-    resume: bool = False
-
-    def find(self, run: Mapping[str, str], parameters: Mapping[str, Any]) -> Checkpoint | None:
-        """The run to go on with; None for a new one.
-
-        Raises
-        ------
-        secureboost.errors.ConfigError
-            If there is nothing to go on with, it is of another run, it would be written over, or
-            it cannot be written.
-        secureboost.errors.ModelError
-            If the file is damaged.
-        """
-        if self.path is None:
-            return None
-        found = None
-        if self.resume:
-            found = load_checkpoint(self.path)
-            found.check_same(run, parameters)
-        elif self.path.exists() and not load_checkpoint(self.path).kept.finished:
-            raise ConfigError(
-                f"{self.path} is the checkpoint of an interrupted run. Go on with it (resume), or "
-                "delete it to begin a new run."
-            )
-        try:
-            check_writable(self.path.parent)
-        except OSError as error:
-            raise ConfigError(
-                f"{self.path} cannot be written ({error.strerror}), and every epoch is kept there; "
-                "name another file, or change the folder's permissions",
-                "checkpoint",
-            ) from error
-        return found
+    @property
+    def finished(self) -> bool:
+        """Training had ended."""
+        return self.kept.finished
 
 
 def load_checkpoint(path: Path) -> Checkpoint:
@@ -194,9 +135,3 @@ def load_checkpoint(path: Path) -> Checkpoint:
 
 def _numbered(bottoms: Sequence[Tensors]) -> dict[str, Tensors]:
     return {f"bottom {number}": state for number, state in enumerate(bottoms)}
-
-
-def plain(parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """Parameters as they come back from a file: tuples are lists there."""
-    as_read: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(dict(parameters)))
-    return as_read

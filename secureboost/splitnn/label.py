@@ -15,10 +15,11 @@ import torch
 from numpy.typing import NDArray
 
 from secureboost.errors import ModelError
+from secureboost.recovery import Recovery
 from secureboost.splitnn.batches import Batches
 from secureboost.splitnn.body import BodiedBottoms, LocalBody
 from secureboost.splitnn.bottoms import Bottom, Feed, LocalBottom
-from secureboost.splitnn.checkpoint import Checkpoint, Kept, Recovery
+from secureboost.splitnn.checkpoint import Checkpoint, Kept, load_checkpoint
 from secureboost.splitnn.inputs import content_digest, prepare
 from secureboost.splitnn.make import make_bottom
 from secureboost.splitnn.model import (
@@ -104,7 +105,7 @@ class _Run:
         owners = [*table.column_owner] or [partner.peer.name for partner in partners]
         self._number = {owner: number for number, owner in enumerate(["", *owners])}
         self._digests = _run_digests(table, owners)
-        found = recovery.find(self._digests, task.parameters)
+        found = recovery.find(load_checkpoint, self._digests, task.parameters)
         self._found = found
         drawn = new_run_seed() if task.random_state is None else task.random_state
         self._seed = int(found.kept.seed, 16) if found else drawn
