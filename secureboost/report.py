@@ -6,16 +6,13 @@ the label party like the model does.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from numpy.typing import ArrayLike, NDArray
 from sklearn.metrics import roc_auc_score
 
-from secureboost._version import __version__
-from secureboost.charts import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, Chart
+from secureboost.charts import Chart
 from secureboost.errors import DataError
 from secureboost.figures import (
     MAX_LINES,
@@ -26,8 +23,8 @@ from secureboost.figures import (
     training_chart,
 )
 from secureboost.objectives import Objective, make_objective
+from secureboost.pages import render_page
 from secureboost.quality import HEADINGS, measure
-from secureboost.units import format_bytes, format_seconds
 
 MAX_MODELS = MAX_LINES
 
@@ -122,11 +119,8 @@ def render_report(report: Report) -> str:
         for model in report.models
     ]
     names = list(dict.fromkeys(name for quality in found for name in quality.values))
-    page = Environment(
-        loader=PackageLoader("secureboost"), autoescape=True, undefined=StrictUndefined
-    )
-    page.filters.update(bytes=format_bytes, seconds=format_seconds)
-    return page.get_template("report.html").render(
+    return render_page(
+        "report.html",
         report=report,
         heads=[HEADINGS.get(name, name) for name in names],
         rows=[
@@ -137,10 +131,6 @@ def render_report(report: Report) -> str:
         by_class=_class_rows(report, labels),
         charts=_charts(report, labels),
         total_seconds=sum(seconds for _, seconds in report.times),
-        size=(WIDTH, HEIGHT),
-        plot=(LEFT, TOP, WIDTH - RIGHT, HEIGHT - BOTTOM),
-        made=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        version=__version__,
     )
 
 

@@ -51,6 +51,13 @@ class Scorer:
         As `Learner.weights` gave them.
     table : Columns
 
+    Attributes
+    ----------
+    head : BottomHead
+    codec : Codec
+    inputs : Inputs
+        What the network is fed with.
+
     Raises
     ------
     secureboost.errors.ModelError
@@ -62,7 +69,7 @@ class Scorer:
     def __init__(self, head: BottomHead, weights: Tensors, table: Columns) -> None:
         self.head = head
         self.codec = get_codec(head.codec)
-        self._inputs = Inputs(table, head.preparation, head.dtype)
+        self.inputs = Inputs(table, head.preparation, head.dtype)
         self._generator = torch.Generator().manual_seed(new_seed())
         self._network = _network(head, 0, self._generator)
         load_weights(self._network.module, weights, f"model {head.model_id}")
@@ -77,7 +84,7 @@ class Scorer:
             If it is not finite.
         """
         with torch.no_grad():
-            out = self._network.forward(self._inputs.batch(rows), self._generator, None)
+            out = self._network.forward(self.inputs.batch(rows), self._generator, None)
         if not is_finite(out):
             raise DivergedError(0, self.head.party, "activation", 0.0)
         return self.codec.encode(out)

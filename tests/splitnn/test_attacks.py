@@ -121,6 +121,17 @@ def test_a_linear_bottom_is_inverted(rng):
     assert reconstruction_attack(activations[:, :2], columns, known) < 0.7
 
 
+def test_columns_that_do_not_vary_tell_nothing(rng):
+    """A category that none of the measured rows has is not reconstructed, but absent."""
+    columns = np.zeros((RNG_ROWS, 3))
+    columns[:100, 1] = rng.normal(size=100)
+    columns[100:, 2] = rng.normal(size=RNG_ROWS - 100)
+    vectors = rng.normal(size=(RNG_ROWS, 4))
+    assert reconstruction_attack(vectors, columns, np.arange(100)) == 0.0
+    columns[:, 0] = rng.normal(size=RNG_ROWS)
+    assert reconstruction_attack(vectors, columns, np.arange(100)) < 0.05
+
+
 def test_a_bottom_that_is_not_linear_is_inverted_by_the_perceptron(rng):
     columns = rng.uniform(-2.0, 2.0, size=(4000, 1))
     activations = np.column_stack([np.maximum(columns[:, 0], 0), np.abs(columns[:, 0]) ** 3])

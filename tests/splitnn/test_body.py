@@ -40,6 +40,7 @@ from secureboost.splitnn.protocol import (
 from secureboost.splitnn.store import MemoryBottoms
 
 BODY = {"body": "party1", "body_width": 3}
+SEEDED_NORM = {"max_norm": {"unsafe_seeded": True}}
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +86,7 @@ def test_split_is_pooled(nets, n_parties, in_flight):
         {"architecture": "mmoe", "top_hidden": None, "body_width": 2},
         {"top_options": {"dropout": 0.3}, "dtype": "float32"},
         {"early_stopping_rounds": 1, "n_epochs": 6, "learning_rate": 0.3},
-        {"label_protections": ["clipping"], "optimizer": "sgd", "momentum": 0.5},
+        {"label_protections": [SEEDED_NORM], "optimizer": "sgd", "momentum": 0.5},
     ],
     ids=lambda parameters: ",".join(parameters),
 )

@@ -197,4 +197,4 @@ def test_one_label_has_no_label_weights(net):
 
 
 def test_protections_of_gradients_take_several_labels(net, both):
-    net.fit(net.parties(), both, label_protections=["clipping", {"max_norm": {}}])
+    net.fit(net.parties(), both, label_protections=["max_norm"])

@@ -14,6 +14,8 @@ All are pure functions over a `Recording`; the labels and columns that they are 
 there to measure how right they are. None is the strongest that can be: a low number is no proof.
 """
 
+from collections.abc import Mapping
+
 from secureboost.splitnn.attacks.base import Finding, Floats, Recording, Rows
 from secureboost.splitnn.attacks.clustering import clustering_attack
 from secureboost.splitnn.attacks.completion import completion_attack
@@ -22,6 +24,7 @@ from secureboost.splitnn.attacks.reconstruction import reconstruction_attack
 
 __all__ = [
     "ATTACKS",
+    "DESCRIPTIONS",
     "Finding",
     "Recording",
     "attack_columns",
@@ -33,7 +36,16 @@ __all__ = [
     "reconstruction_attack",
 ]
 
-ATTACKS = ("norm", "direction", "clustering", "completion", "reconstruction")
+DESCRIPTIONS: Mapping[str, str] = {
+    "norm": "a feature party scores rows by the lengths of their gradients; it knows no label.",
+    "direction": "it scores rows by the directions of their gradients, and knows a few labels.",
+    "clustering": "it parts the directions of gradients into two groups; it knows no label.",
+    "completion": "it fits a head to what its bottom gives, for the rows whose label it knows.",
+    "reconstruction": "the label party learns from known rows to turn activations into columns; "
+    "from those of training, from their mean over epochs, or from those of scoring.",
+}
+ATTACKS = tuple(DESCRIPTIONS)
+"""Their names; the last one is the label party's."""
 
 
 def attack_labels(

@@ -11,6 +11,9 @@ from secureboost.errors import DataError
 Floats = NDArray[np.float64]
 Rows = NDArray[np.intp]
 
+NOTHING = {"AUC": 0.5, "R2": 0.0}
+"""By measure what an attacker reaches who knows nothing."""
+
 
 @dataclass(frozen=True, repr=False)
 class Recording:

@@ -34,11 +34,14 @@ def reconstruction_attack(vectors: Floats, columns: Floats, known: Rows) -> floa
     Returns
     -------
     float
-        R2 of the better one, in the mean over columns, each at least 0.
+        R2 of the better one, in the mean over columns, each at least 0; of those that vary among
+        the known rows and among the others.
     """
-    scale = StandardScaler().fit(columns[known])
-    wanted = scale.transform(columns)
     rest = others(len(vectors), known)
+    varies = (np.ptp(columns[known], axis=0) > 0.0) & (np.ptp(columns[rest], axis=0) > 0.0)
+    if not varies.any():
+        return 0.0
+    wanted = StandardScaler().fit(columns[known][:, varies]).transform(columns[:, varies])
     perceptron = MLPRegressor(
         hidden_layer_sizes=(UNITS,), early_stopping=True, random_state=0, max_iter=300
     )

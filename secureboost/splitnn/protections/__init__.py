@@ -18,7 +18,7 @@ from secureboost.splitnn.protections.base import (
 from secureboost.splitnn.protections.gaussian import GaussianNoise
 from secureboost.splitnn.protections.marvell import Marvell
 from secureboost.splitnn.protections.nopeek import DistanceCorrelation
-from secureboost.splitnn.protections.norms import Clipping, MaxNorm
+from secureboost.splitnn.protections.norms import MaxNorm
 from secureboost.splitnn.protections.randomised import RandomisedResponse
 
 __all__ = [
@@ -35,7 +35,7 @@ __all__ = [
 P = TypeVar("P", bound=Protection)
 
 LABEL_PROTECTIONS: Mapping[str, Callable[[Options], LabelProtection]] = {
-    kind.name: kind for kind in (Clipping, MaxNorm, Marvell, RandomisedResponse)
+    kind.name: kind for kind in (MaxNorm, Marvell, RandomisedResponse)
 }
 FEATURE_PROTECTIONS: Mapping[str, Callable[[Options], FeatureProtection]] = {
     kind.name: kind for kind in (GaussianNoise, DistanceCorrelation)

@@ -96,6 +96,10 @@ class LabelProtection(Protection):
     takes_several: ClassVar[bool] = False
     takes_class_weights: ClassVar[bool] = True
 
+    def takes_classes(self, n_classes: int) -> bool:
+        """Whether it protects a label of so many classes; 0 for a number."""
+        return True
+
     def labels(self, y: NDArray[np.float64], generator: torch.Generator) -> NDArray[np.float64]:
         """Labels to learn from; called once, before training.
 

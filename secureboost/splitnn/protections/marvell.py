@@ -69,6 +69,10 @@ class Marvell(LabelProtection):
             raise ConfigError(f"is {auc:g}; it must lie between 0.5 and 1, both excluded", "auc")
         self._sum_kl = sum_kl_of_auc(auc)
 
+    def takes_classes(self, n_classes: int) -> bool:
+        """See `LabelProtection.takes_classes`."""
+        return n_classes == 2
+
     def labels(self, y: NDArray[np.float64], generator: torch.Generator) -> NDArray[np.float64]:
         """See `LabelProtection.labels`; for labels with two values."""
         if len(np.unique(y)) != 2:

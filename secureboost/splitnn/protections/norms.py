@@ -2,6 +2,10 @@
 
 With a binary label and few positives the gradient of a positive row is longer: its length is
 ``|p - y|`` times what the top makes of it, and p lies near the share of positives.
+
+Shortening all to a quantile of the lengths is no protection here: on credit cards the norm attack
+fell from 0.89 to 0.81 only, since lengths below the quantile stay, and the network lost 0.04 of
+AUC.
 """
 
 from types import MappingProxyType
@@ -9,37 +13,8 @@ from types import MappingProxyType
 import torch
 from torch import Tensor
 
-from secureboost.splitnn.options import Options, number_option
 from secureboost.splitnn.protections.base import CutContext, LabelProtection
 from secureboost.splitnn.tensors import from_array
-
-
-class Clipping(LabelProtection):
-    """Shortens each row's gradient to at most a quantile of the batch's lengths.
-
-    ``g_i min(1, c / |g_i|)`` with c the quantile over the rows whose gradient is not 0. Only rows
-    below the quantile keep their own length. The option ``quantile`` (default 0.1) is that of c; at
-    1 nothing is clipped. Directions stay, and with them all that they tell.
-    """
-
-    name = "clipping"
-    defaults = MappingProxyType({"quantile": 0.1})
-    lowers = ("norm",)
-    takes_several = True
-
-    def __init__(self, options: Options) -> None:
-        super().__init__(options)
-        self._quantile = number_option(self.options, "quantile", 0.0, 1.0)
-
-    def gradient(self, gradient: Tensor, context: CutContext) -> Tensor:
-        """See `LabelProtection.gradient`."""
-        lengths = gradient.norm(dim=1, keepdim=True)
-        present = lengths[lengths > 0.0]
-        if not len(present):
-            return gradient
-        longest = present.quantile(self._quantile)
-        clipped: Tensor = gradient * (longest / lengths.clamp(min=longest))
-        return clipped
 
 
 class MaxNorm(LabelProtection):

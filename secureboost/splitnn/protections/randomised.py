@@ -34,10 +34,13 @@ class RandomisedResponse(LabelProtection):
     the same labels draws anew and adds its epsilon; a fit that goes on must go on with its first
     responses. A row's weight shows in its gradient, so it must not follow from the label: weights
     of classes are refused, and `sample_weight` is the caller's to choose.
+
+    An attack reads at best the responses: an AUC of ``e^epsilon / (e^epsilon + 1)`` for two
+    classes, 0.73 with the default of 1, and 0.88 with 2.
     """
 
     name = "randomised_response"
-    defaults = MappingProxyType({"epsilon": 2.0, "debias": True, "unsafe_seeded": False})
+    defaults = MappingProxyType({"epsilon": 1.0, "debias": True, "unsafe_seeded": False})
     lowers = ("norm", "direction", "clustering")
     takes_several = True
     takes_class_weights = False
@@ -45,6 +48,10 @@ class RandomisedResponse(LabelProtection):
     def __init__(self, options: Options) -> None:
         super().__init__(options)
         self.epsilon = number_option(self.options, "epsilon", 0.01, MOST_EPSILON)
+
+    def takes_classes(self, n_classes: int) -> bool:
+        """See `LabelProtection.takes_classes`."""
+        return n_classes >= 2
 
     def labels(self, y: NDArray[np.float64], generator: torch.Generator) -> NDArray[np.float64]:
         """See `LabelProtection.labels`; for classes 0, 1, ..., K - 1.
