@@ -13,10 +13,13 @@ from parties.service import Service
 from secureboost.agreed_rows import AgreedRows, aligned_rows, matched_rows
 from secureboost.splitnn.errors import DivergedError, PayloadError, TurnError
 from secureboost.splitnn.feature_body import BodyScorer, HostedBody
+from secureboost.splitnn.feature_masks import FeatureMasks
 from secureboost.splitnn.feature_scoring import answer_predict, load_body, load_scorer
 from secureboost.splitnn.feature_start import begin_training
 from secureboost.splitnn.feature_training import FeatureTraining
 from secureboost.splitnn.make import Scorer
+from secureboost.splitnn.masking_keys import MaskError
+from secureboost.splitnn.masking_protocol import AgreeMasks, OfferMaskKey
 from secureboost.splitnn.protocol import (
     TRANSITIONS,
     Activations,
@@ -56,6 +59,7 @@ class FeatureSession(Service):
     def __init__(self, table: PartyTable) -> None:
         self._table = table
         self._terms = terms_of(table)
+        self._masks = FeatureMasks(table, self._terms.masks)
         self._agreed: AgreedRows | None = None
         self._training: FeatureTraining | None = None
         self._scorer: Scorer | None = None
@@ -73,6 +77,8 @@ class FeatureSession(Service):
             ForwardBody: lambda request: self._hosted.forward(request),
             BackwardBody: lambda request: self._hosted.backward(request),
             PredictBody: self._predict_body,
+            OfferMaskKey: self._masks.offer,
+            AgreeMasks: self._masks.agree,
         }
 
     def answer(self, request: Request[Any]) -> Reply:
@@ -96,6 +102,8 @@ class FeatureSession(Service):
             raise Refusal(
                 Code.DIVERGED, f"the {error.what} of this party is not finite at step {error.step}"
             ) from error
+        except MaskError as error:
+            raise Refusal(Code.MASKS, str(error)[:300]) from error
         except OSError as error:
             log.error("nothing more can be kept: %s", error)
             raise Refusal(
@@ -111,13 +119,15 @@ class FeatureSession(Service):
         return Ack()
 
     def _setup(self, request: SetupBottom) -> BottomReady:
-        self._training = begin_training(request, _not_none(self._agreed), self._table, self._terms)
+        agreed, masking = _not_none(self._agreed), self._masks.of(request.codec)
+        self._training = begin_training(request, agreed, self._table, self._terms, masking)
         return self._training.ready()
 
     def _predict(self, request: Predict) -> Activations:
         if self._scorer is None or self._scorer.head.model_id != request.model_id:
             self._scorer = load_scorer(request.model_id, self._table, self._terms)
-        return answer_predict(request, self._scorer, _not_none(self._agreed), self._terms)
+        agreed, masking = _not_none(self._agreed), self._masks.of(self._scorer.head.codec)
+        return answer_predict(request, self._scorer, agreed, self._terms, masking)
 
     def _predict_body(self, request: PredictBody) -> Activations:
         if self._body is None or self._body.model_id != request.model_id:

@@ -7,6 +7,7 @@ from secureboost.agreed_rows import AgreedRows
 from secureboost.errors import ConfigError, DataError, ModelError
 from secureboost.splitnn.feature_body import BodyScorer
 from secureboost.splitnn.feature_limits import check_fits
+from secureboost.splitnn.feature_masks import Masking
 from secureboost.splitnn.feature_training import spend_rows
 from secureboost.splitnn.make import Scorer
 from secureboost.splitnn.model import BottomHead, Tensors, decode_half, split_body
@@ -19,9 +20,13 @@ log = logging.getLogger(__name__)
 
 
 def answer_predict(
-    request: Predict, scorer: Scorer, agreed: AgreedRows, terms: NetTerms
+    request: Predict,
+    scorer: Scorer,
+    agreed: AgreedRows,
+    terms: NetTerms,
+    masking: Masking | None,
 ) -> Activations:
-    """Send rows through the bottom of a model.
+    """Send rows through the bottom of a model; what it gives is masked if it was in training.
 
     Raises
     ------
@@ -35,6 +40,9 @@ def answer_predict(
     check_fits(n_rows, head.width)
     spend_rows(terms, n_rows)
     arrays = scorer.evaluate(rows)
+    if masking is not None:
+        masking.predicts(request, rows, head.said)
+        arrays = masking.masked(arrays)
     log.info("%d rows scored with model %s", n_rows, request.model_id)
     layout = scorer.codec.layout(n_rows, head.width, head.dtype)
     return Activations(n_rows=n_rows, payload=pack(arrays, layout))

@@ -19,6 +19,7 @@ from secureboost.splitnn.architectures.base import ColumnsError
 from secureboost.splitnn.batches import Batches
 from secureboost.splitnn.codecs import codec_names
 from secureboost.splitnn.feature_limits import check_fits
+from secureboost.splitnn.feature_masks import Masking
 from secureboost.splitnn.feature_training import (
     BottomCheckpoint,
     FeatureTraining,
@@ -39,9 +40,13 @@ log = logging.getLogger(__name__)
 
 
 def begin_training(
-    request: SetupBottom, agreed: AgreedRows, table: PartyTable, terms: NetTerms
+    request: SetupBottom,
+    agreed: AgreedRows,
+    table: PartyTable,
+    terms: NetTerms,
+    masking: Masking | None,
 ) -> FeatureTraining:
-    """Make what answers a training.
+    """Make what answers a training; what it gives is masked if the codec says so.
 
     Raises
     ------
@@ -54,6 +59,8 @@ def begin_training(
     try:
         begin = _go_on if request.epoch else _begin
         training = begin(request, rows, table, terms)
+        if masking is not None:
+            training.mask(masking, request)
     except ModelError as error:
         log.warning("%s", error)
         raise Refusal(Code.MODEL, "this party's half of the model cannot be read") from error

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from parties.messages import Ack, Refusal, SessionCode
 from secureboost.splitnn.feature_body import HostedBody, host_body
 from secureboost.splitnn.feature_limits import check_fits
+from secureboost.splitnn.feature_masks import Masking
 from secureboost.splitnn.inputs import content_digest
 from secureboost.splitnn.learner import Learner
 from secureboost.splitnn.model import VERSION, BottomHead, encode_half, half_digest, join_body
@@ -29,6 +30,7 @@ from secureboost.splitnn.protocol import (
     FinishBottom,
     KeepBottom,
     SetupBody,
+    SetupBottom,
 )
 from secureboost.splitnn.table import PartyTable
 from secureboost.splitnn.terms import NetTerms
@@ -100,6 +102,7 @@ class FeatureTraining:
         self._head, self._plan, self._learner = made.head, made.plan, made.learner
         self._made = made
         self.body: HostedBody | None = None
+        self._masking: Masking | None = None
         self._table = table
         self._terms = terms
         self._finished = finished
@@ -111,6 +114,17 @@ class FeatureTraining:
             order=self._learner.batches.digest(),
             protections=tuple(choice.name for choice in self._head.protections),
         )
+
+    def mask(self, masking: Masking, request: SetupBottom) -> None:
+        """Mask what is given from now on.
+
+        Raises
+        ------
+        Refusal
+            If this party does not have one of the rows.
+        """
+        masking.begins(request, self._plan.rows, self._head.said)
+        self._masking = masking
 
     def host(self, request: SetupBody) -> Ack:
         """Compute the body of the top besides.
@@ -159,6 +173,7 @@ class FeatureTraining:
             n_rows = learner.batches.n_rows(gradient_of)
             layout = self._layout(learner.codec.gradient_layout, n_rows)
             gradient = unpack(request.gradient, layout)
+        self._hear(request)
         if forward is not None and not self._terms.budget.spend_exchange():
             raise Refusal(
                 Code.BUDGET,
@@ -181,6 +196,7 @@ class FeatureTraining:
         self._check_goes_on()
         check_rows_asked(request.rows, len(self._plan.rows), self._head)
         spend_rows(self._terms, len(request.rows))
+        self._hear(request)
         arrays = self._learner.evaluate(request.rows)
         self._seconds += time.perf_counter() - started
         return self._activations(arrays, len(request.rows))
@@ -199,6 +215,7 @@ class FeatureTraining:
         learner = self._learner
         if not self._resting or learner.epoch != request.epoch:
             raise Refusal(Code.EXCHANGE, f"epoch {request.epoch} is not through yet")
+        self._hear(request)
         if request.best:
             for trainable in self._trainables:
                 trainable.remember()
@@ -226,6 +243,7 @@ class FeatureTraining:
         if half is None:
             if not self._resting:
                 raise Refusal(Code.EXCHANGE, "the epoch is not through yet")
+            self._hear(request)
             weights = [trainable.weights(best=request.best) for trainable in self._trainables]
             half = encode_half(self._head, join_body(*weights))
             if request.keep:
@@ -259,12 +277,20 @@ class FeatureTraining:
         if self._finished is not None:
             raise Refusal(Code.RESUME, f"model {self._head.model_id} is finished; begin a new one")
 
+    def _hear(self, request: Exchange | Evaluate | KeepBottom | FinishBottom) -> None:
+        """Let what is said enter the masks from now on."""
+        if self._masking is not None:
+            self._masking.hears(request)
+            self._head = msgspec.structs.replace(self._head, said=self._masking.said)
+
     def _layout(self, of: Callable[[int, int, str], Layout], n_rows: int) -> Layout:
         return of(n_rows, self._plan.width, self._plan.dtype)
 
     def _activations(self, arrays: Arrays | None, n_rows: int) -> Activations:
         if arrays is None:
             return Activations(n_rows=0, payload=np.zeros(0, np.uint8))
+        if self._masking is not None:
+            arrays = self._masking.masked(arrays)
         layout = self._layout(self._learner.codec.layout, n_rows)
         return Activations(n_rows=n_rows, payload=pack(arrays, layout))
 

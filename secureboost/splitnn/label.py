@@ -20,6 +20,8 @@ from secureboost.splitnn.batches import Batches
 from secureboost.splitnn.body import BodiedBottoms, LocalBody
 from secureboost.splitnn.bottoms import Bottom, Feed, LocalBottom
 from secureboost.splitnn.checkpoint import Checkpoint, Kept, load_checkpoint
+from secureboost.splitnn.codecs import MASKED_SUM
+from secureboost.splitnn.codecs.summand import top_inputs
 from secureboost.splitnn.inputs import content_digest, prepare
 from secureboost.splitnn.make import make_bottom
 from secureboost.splitnn.model import (
@@ -37,6 +39,7 @@ from secureboost.splitnn.randomness import BATCHES, LABELS, TOP, derive, named_o
 from secureboost.splitnn.remote import RemoteBottom, check_ready, setup_message
 from secureboost.splitnn.remote_body import RemoteBody, setup_body
 from secureboost.splitnn.several import names_of
+from secureboost.splitnn.summing import agree_masks, sum_members
 from secureboost.splitnn.table import ColumnTable
 from secureboost.splitnn.task import NetPartner, Task, Trained, TrainingTable
 from secureboost.splitnn.top import TopLearner, TopNetwork, make_target, make_top
@@ -121,8 +124,9 @@ class _Run:
         self._batches = Batches(n_training, params.batch_size, batch_seed)
         self._heads: list[BottomHead] = []
         self._local = [self._local_bottom(*part) for part in table.parts.items()]
-        self._widths = [bottom.width for bottom in self._local]
-        self._widths += [params.cut_width] * len(partners)
+        widths = {bottom.owner: bottom.width for bottom in self._local}
+        widths |= {partner.peer.name: params.cut_width for partner in partners}
+        self._inputs = top_inputs(widths, params.codec)
         self._local_body = self._make_body()
         self._top = self._make_top()
 
@@ -133,6 +137,8 @@ class _Run:
         bottoms: list[Bottom] = [*self._local, *remote]
         body = self._local_body or self._remote_body()
         feeds: list[Feed] = [BodiedBottoms(bottoms, body)] if body else [*bottoms]
+        if self._params.codec == MASKED_SUM:
+            feeds = sum_members(bottoms, self._params.dtype)
         if self._found is None:
             # before any partner keeps something under the model's name
             self._save(finished=False)
@@ -186,7 +192,7 @@ class _Run:
         if params.body is None:
             return None
         return BodyHead(
-            widths=tuple(self._widths),
+            widths=tuple(self._inputs.values()),
             width=params.body_width,
             architecture=Choice(params.architecture, dict(params.top)),
             dtype=params.dtype,
@@ -208,6 +214,8 @@ class _Run:
 
     def _remote_bottoms(self) -> list[RemoteBottom]:
         """Set all partners up, side by side."""
+        if self._params.codec == MASKED_SUM and self._partners:
+            agree_masks([partner.peer for partner in self._partners])
         stated = self._task.random_state is not None
         width = self._params.cut_width
         plans = [
@@ -250,22 +258,21 @@ class _Run:
 
     def _make_top(self) -> TopLearner:
         task, params = self._task, self._params
-        owners = [*(bottom.owner for bottom in self._local), *(p.peer.name for p in self._partners)]
-        widths = self._widths
+        inputs = self._inputs
         if params.body is not None:
-            owners, widths = [params.body], [params.body_width]
+            inputs = {params.body: params.body_width}
         seed, generator = derive(self._seed, TOP), torch.Generator()
         protections = label_protections(params.label_protections)
         y = self._labels(protections, generator.manual_seed(derive(seed, LABELS)))
         target = make_target(task.objective, y, self._table.weight[self._of_training])
-        module = make_top(params, widths, task.objective.n_outputs, seed, generator)
+        module = make_top(params, [*inputs.values()], task.objective.n_outputs, seed, generator)
         self._target = target
         top = TopLearner(
             TopNetwork(module, target.offset, target.scale),
             target,
             params,
             protections,
-            owners,
+            [*inputs],
             seed,
             generator,
         )

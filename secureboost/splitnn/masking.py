@@ -13,10 +13,12 @@ What the label party sees of one party is uniform as long as one other member ke
 itself: of the members that do not collude with it, it learns the sum of their activations and
 nothing else. With two members it is enough that one colludes.
 
-A mask is used once. The number of uses is counted by each party itself, and what a use is about
-(which rows, or which batch) enters the words, so a label party that asks two members for different
-rows, or one of them twice, gets words that do not cancel. Two words more, whose sum must be 0, show
-that: `sum_masked` refuses such a sum.
+A mask is used once. The number of uses is counted by each party itself, and everything that the
+label party has said so far enters the words: which rows, which batch, which gradients. So a label
+party that tells two members different things, or asks one of them twice, gets words that do not
+cancel. A gradient for one member alone would let it see how that member's summand moves; this is
+how that is noticed. A row of words below the activations, whose sums must be 0, shows whether masks
+cancel: `read_sum` refuses such a sum.
 
 If a member drops out, its masks stay in the sum and the sum is useless: nothing is recovered of
 that use. The other members make new keys, in a group without the one that is missing, if they are
@@ -26,7 +28,7 @@ one that is only slow.
 """
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 from cryptography.hazmat.primitives import hashes
@@ -34,7 +36,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
 from numpy.typing import NDArray
 
 from secureboost.splitnn.keystream import KEY_BYTES, Keystream
-from secureboost.splitnn.masking_keys import MOST_PARTIES, MaskError
+from secureboost.splitnn.masking_keys import MaskError
 
 Words = NDArray[np.uint64]
 Floats = NDArray[np.float64]
@@ -43,8 +45,7 @@ FRACTION_BITS = 32
 LARGEST = 2.0**20
 """Largest activation; 1,024 parties' sum is below 2**62 then."""
 
-CHECK_WORDS = 2
-_USE = b"SecureBoost: one use of a pair's masks, 1\n"
+_USE = b"SecureBoost: one use of a pair's masks, 2\n"
 
 
 def to_fixed(values: Floats) -> Words:
@@ -79,19 +80,27 @@ def from_fixed(words: Words) -> Floats:
     return words.view(np.int64).astype(np.float64) * 2.0**-FRACTION_BITS
 
 
-def sum_plain(parts: Sequence[Floats]) -> Floats:
-    """The sum that `sum_masked` gives for the same activations: for the pooled twin.
+def summand(values: Floats) -> Words:
+    """What a party masks: its numbers, and a row of zeros below.
+
+    Parameters
+    ----------
+    values : array of shape (n_rows, width)
+
+    Returns
+    -------
+    array of shape (n_rows + 1, width), uint64
 
     Raises
     ------
     MaskError
-        If a number is out of range.
+        See `to_fixed`.
     """
-    return from_fixed(_add([to_fixed(part) for part in parts]))
+    return np.pad(to_fixed(values), ((0, 1), (0, 0)))
 
 
 class Masker:
-    """A feature party's masks for one training.
+    """A feature party's masks for one session.
 
     Parameters
     ----------
@@ -99,54 +108,57 @@ class Masker:
         The own name.
     keys : mapping of str to bytes
         Shared with each other member, see `masking_keys.MaskKey.agree`.
+
+    Attributes
+    ----------
+    said : bytes
+        SHA-256 of all that was noted, in its order.
     """
 
     def __init__(self, party: str, keys: Mapping[str, bytes]) -> None:
         self._party = party
         self._keys = dict(keys)
         self._uses = 0
+        self.said = bytes(32)
 
     def __getstate__(self) -> None:
         raise TypeError("keys for masks are never pickled")
 
-    def masked(self, values: Floats, about: bytes) -> Words:
-        """Mask activations; each call uses masks of its own.
+    def note(self, *said: bytes) -> None:
+        """Take note of something that all members must have been told alike, in the same order."""
+        digest = hashlib.sha256(self.said)
+        for part in said:
+            digest.update(len(part).to_bytes(8, "big") + part)
+        self.said = digest.digest()
+
+    def masked(self, words: Words) -> Words:
+        """Mask words; each call uses masks of its own.
 
         Parameters
         ----------
-        values : array of shape (n_rows, width)
-        about : bytes
-            What they are of: the same at all members, such as the number of a batch, or the ids of
-            rows.
+        words : array of shape (n, width), uint64
+            See `summand`.
 
         Returns
         -------
-        array of shape (n_rows * width + 2,), uint64
-
-        Raises
-        ------
-        MaskError
-            If a number is out of range.
+        array of shape (n, width), uint64
         """
-        words = np.concatenate([to_fixed(values).ravel(), np.zeros(CHECK_WORDS, np.uint64)])
-        use = self._uses.to_bytes(8, "big") + len(words).to_bytes(8, "big")
-        info = _USE + use + hashlib.sha256(about).digest()
+        use = self._uses.to_bytes(8, "big") + words.size.to_bytes(8, "big")
         self._uses += 1
         for other, key in self._keys.items():
-            own = HKDFExpand(hashes.SHA256(), KEY_BYTES, info).derive(key)
-            mask = Keystream(own).words(len(words))
+            own = HKDFExpand(hashes.SHA256(), KEY_BYTES, _USE + use + self.said).derive(key)
+            mask = Keystream(own).words(words.size).reshape(words.shape)
             words = words + mask if self._party < other else words - mask
         return words
 
 
-def sum_masked(parts: Mapping[str, Words], width: int) -> Floats:
+def read_sum(parts: Mapping[str, Words]) -> Floats:
     """Add up what the members sent.
 
     Parameters
     ----------
-    parts : mapping of str to array of shape (n_rows * width + 2,), uint64
-        By member; all of them.
-    width : int
+    parts : mapping of str to array of shape (n_rows + 1, width), uint64
+        By member; all of them, and all of one shape.
 
     Returns
     -------
@@ -155,25 +167,17 @@ def sum_masked(parts: Mapping[str, Words], width: int) -> Floats:
     Raises
     ------
     MaskError
-        If the arrays have different lengths, or masks do not cancel: members were asked for
-        different things, one is missing, or one is faulty.
+        If masks do not cancel: members were told different things, one is missing, or one is
+        faulty.
     """
-    members = ", ".join(parts)
-    lengths = {len(part) for part in parts.values()}
-    if len(lengths) != 1 or (min(lengths) - CHECK_WORDS) % width or len(parts) > MOST_PARTIES:
-        raise MaskError(f"masked activations of {members} do not have the same length")
-    total = _add(list(parts.values()))
-    values = from_fixed(total[:-CHECK_WORDS])
-    if total[-CHECK_WORDS:].any() or np.any(np.abs(values) > len(parts) * LARGEST):
-        raise MaskError(
-            f"the masks of {members} do not cancel: one of them was asked for something else, "
-            "dropped out before, or is faulty. Begin again, so that they make new keys."
-        )
-    return values.reshape(-1, width)
-
-
-def _add(parts: Sequence[Words]) -> Words:
-    total = np.zeros_like(parts[0])
-    for part in parts:
+    total = np.zeros_like(next(iter(parts.values())))
+    for part in parts.values():
         total += part  # modulo 2**64
-    return total
+    values = from_fixed(total[:-1])
+    if total[-1].any() or np.any(np.abs(values) > len(parts) * LARGEST):
+        raise MaskError(
+            f"the masks of {', '.join(parts)} do not cancel: they have other ids in the same rows, "
+            "one of them was told something else or dropped out, or is faulty. Begin again, so "
+            "that they make new keys."
+        )
+    return values

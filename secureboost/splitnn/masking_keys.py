@@ -1,6 +1,6 @@
 """Keys that each two feature parties share, and that the label party relays without learning them.
 
-Each feature party makes an X25519 key for one training and signs it with the key of its
+Each feature party makes an X25519 key for one session and signs it with the key of its
 certificate. The label party passes these offers on. A feature party takes an offer only if it is
 signed with the certificate that it has pinned for that party, and for the very group of parties
 that it expects, so the label party can neither put itself in between nor invent a member.
@@ -20,31 +20,14 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from parties.certificates import Certificate, Identity
 from parties.errors import CertificateError
 from secureboost.errors import SecureBoostError
+from secureboost.splitnn.masking_protocol import MOST_PARTIES, MaskOffer
 
-MOST_PARTIES = 1024
 _OFFER = b"SecureBoost: an offer of a key for masks, 1\n"
-_PAIR = b"SecureBoost: key of a pair for masks, 1\n"
+_PAIR = b"SecureBoost: key of a pair for masks, 2\n"
 
 
 class MaskError(SecureBoostError):
     """Masks cannot be made, or do not cancel; nothing was learnt from what was masked."""
-
-
-class MaskOffer(msgspec.Struct, frozen=True, kw_only=True):
-    """A feature party's public key for one training, signed.
-
-    Attributes
-    ----------
-    party : str
-    key : bytes
-        X25519, 32 bytes.
-    signature : bytes
-        By the key of the party's certificate, of the group and of this key.
-    """
-
-    party: str
-    key: bytes
-    signature: bytes
 
 
 class MaskGroup:
@@ -92,7 +75,7 @@ class MaskGroup:
 
 
 class MaskKey:
-    """Our key for one training; never kept, shown or pickled.
+    """Our key for one session; never kept, shown or pickled.
 
     Parameters
     ----------
@@ -129,18 +112,15 @@ class MaskKey:
             )
         return MaskOffer(party=self._group.party, key=self.public, signature=signature)
 
-    def agree(self, offers: Sequence[MaskOffer], context: bytes) -> dict[str, bytes]:
+    def agree(self, offers: Sequence[MaskOffer]) -> dict[str, bytes]:
         """Derive the keys that we share with the other members.
 
-        ``HKDF-SHA256(X25519(own, theirs), salt = context, info = group, both names and keys)``.
+        ``HKDF-SHA256(X25519(own, theirs), info = group, both names and keys)``.
 
         Parameters
         ----------
         offers : sequence of MaskOffer
             One of each other member, relayed by a label party that is not trusted.
-        context : bytes
-            What the training is about: ids of the rows in their order, seed of the batches, width.
-            Members who were told different things get different keys, and masks do not cancel.
 
         Returns
         -------
@@ -158,9 +138,9 @@ class MaskKey:
                 f"offers of keys for masks came from {', '.join(sorted(by_party)) or 'nobody'}; "
                 f"due is one from each of {', '.join(self._group.others)}"
             )
-        return {name: self._agree_with(by_party[name], context) for name in self._group.others}
+        return {name: self._agree_with(by_party[name]) for name in self._group.others}
 
-    def _agree_with(self, offer: MaskOffer, context: bytes) -> bytes:
+    def _agree_with(self, offer: MaskOffer) -> bytes:
         _check_signature(self._group, offer)
         try:
             shared = self._private.exchange(X25519PublicKey.from_public_bytes(offer.key))
@@ -168,7 +148,7 @@ class MaskKey:
             raise MaskError(f"party {offer.party!r} offers a key for masks that is none") from None
         ends = sorted([(self._group.party, self.public), (offer.party, offer.key)])
         info = _PAIR + self._group.digest + msgspec.msgpack.encode(ends)
-        return HKDF(hashes.SHA256(), 32, salt=context, info=info).derive(shared)
+        return HKDF(hashes.SHA256(), 32, salt=None, info=info).derive(shared)
 
 
 def _signed_text(group: MaskGroup, party: str, key: bytes) -> bytes:

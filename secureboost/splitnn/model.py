@@ -22,6 +22,7 @@ from torch import Tensor
 from secureboost.dictionary import Categories
 from secureboost.errors import ModelError
 from secureboost.files import write_atomically
+from secureboost.splitnn.codecs.summand import top_inputs
 from secureboost.splitnn.inputs import Preparation
 from secureboost.splitnn.options import Choice
 
@@ -80,6 +81,8 @@ class BottomHead(msgspec.Struct, frozen=True, kw_only=True, tag="secureboost.bot
     preparation : Preparation
     body : BodyHead or None
         Of the body that this party computes: its weights lie in the same file.
+    said : str
+        With masks, a digest of all that was said in training; equal at all members.
     """
 
     version: int = VERSION
@@ -93,6 +96,7 @@ class BottomHead(msgspec.Struct, frozen=True, kw_only=True, tag="secureboost.bot
     protections: tuple[Choice, ...]
     preparation: Preparation
     body: BodyHead | None = None
+    said: Digest = ""
 
 
 BODY_PART = "body/"
@@ -202,8 +206,10 @@ class TopHead(msgspec.Struct, frozen=True, kw_only=True, tag="secureboost.top"):
 
     @property
     def widths(self) -> list[int]:
-        """Of all bottoms, in the order of the top's inputs."""
-        return [*(part.width for part in self.bottoms), *(part.width for part in self.partners)]
+        """Of the top's inputs: of all bottoms in their order, or of the own one and the sum."""
+        widths = {part.party: part.width for part in self.bottoms}
+        widths |= {part.name: part.width for part in self.partners}
+        return [*top_inputs(widths, self.codec).values()]
 
 
 Head = TypeVar("Head", bound=msgspec.Struct)

@@ -7,7 +7,7 @@ from typing import Any
 
 from secureboost.errors import ConfigError, did_you_mean
 from secureboost.splitnn.architectures import ColumnsSpec, get_architecture, name_of
-from secureboost.splitnn.codecs import get_codec
+from secureboost.splitnn.codecs import MASKED_SUM, get_codec
 from secureboost.splitnn.optimisers import check_optimiser
 from secureboost.splitnn.options import Choice, Option
 from secureboost.splitnn.protections import feature_protections, label_protections
@@ -86,6 +86,7 @@ class NetParams:
     def __post_init__(self) -> None:
         for name, (low, high) in _WHOLE.items():
             _check_whole(name, getattr(self, name), low, high)
+        self._check_masked()
         for name, limits in _REAL.items():
             _check_real(name, getattr(self, name), *limits)
         if self.learning_rate == 0.0:
@@ -102,6 +103,16 @@ class NetParams:
         get_codec(self.codec)
         label_protections(self.label_protections)
         feature_protections(self.feature_protections)
+
+    def _check_masked(self) -> None:
+        if self.codec != MASKED_SUM:
+            return
+        if self.body is not None:
+            raise ConfigError(
+                f"is {self.body!r}, and codec is {MASKED_SUM!r}: whoever computes the body would "
+                "read the sum, and knows a summand of it. Leave body out, or take another codec",
+                "body",
+            )
 
     @property
     def top_choice(self) -> Choice:
@@ -177,6 +188,12 @@ def check_owners(params: NetParams, owners: Sequence[str]) -> None:
     """
     others = [name for name in owners if name]
     known = ", ".join(map(repr, others)) or "nobody else"
+    if params.codec == MASKED_SUM and len(others) < 2:
+        raise ConfigError(
+            f"is {MASKED_SUM!r}, and there is: {known}. A sum hides its summands if there are two "
+            "or more: name more feature parties, or take another codec",
+            "codec",
+        )
     for owner in params.bottoms:
         if owner not in owners:
             raise ConfigError(

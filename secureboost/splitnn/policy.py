@@ -36,7 +36,8 @@ class NetPolicy:
     max_evaluated_rows : int or None
         Rows that are evaluated or scored over the life of the data set; None is no limit.
     codecs : tuple of str or None
-        Names of the codecs that it accepts; None: all that it knows.
+        Names of the codecs that it accepts; None: all that it knows. ``("masked_sum",)`` insists
+        on masks: what it gives leaves in no other way.
     protections : tuple of Choice
         What it does with activations before they leave, whatever is asked of it.
 

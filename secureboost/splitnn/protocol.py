@@ -6,12 +6,16 @@
          UseAlignment   (Predict,                (Exchange,                   (the same,
                          PredictBody,             Evaluate,                    ForwardBody,
                          MatchRows,               KeepBottom)                  BackwardBody)
-                         UseAlignment)               |                            |
+                         UseAlignment,               |                            |
+                         OfferMaskKey,               |                            |
+                         AgreeMasks)                 |                            |
                            ^                         |                            |
                            +------ FinishBottom -----+----------------------------+
 
-One party may compute the body of the top besides its bottom: that is the right-hand state (`body`).
-Requests in brackets leave the state as it is. The table is `TRANSITIONS`.
+Where the label party is to read only the sum of several parties' activations, they agree on masks
+first (`masking_protocol`). One party may compute the body of the top besides its bottom: that is
+the right-hand state (`body`). Requests in brackets leave the state as it is. The table is
+`TRANSITIONS`.
 
 Rows are positions in the list of ids that both sides proved to share
 (`parties.messages.MatchRows`), or in the rows that they agreed on before
@@ -44,6 +48,7 @@ from parties.messages import (
     UseAlignment,
 )
 from parties.service import Transitions
+from secureboost.splitnn.masking_protocol import AgreeMasks, MaskKeyOffered, OfferMaskKey
 from secureboost.splitnn.options import Choice
 
 TRAINER = "splitnn"
@@ -77,6 +82,7 @@ class Code(StrEnum):
     DIVERGED = "diverged"
     MODEL = "unknown_model"
     RESUME = "resume_refused"
+    MASKS = "masks_refused"
     DISK = "cannot_be_kept"
 
 
@@ -167,7 +173,8 @@ class Activations(Reply, frozen=True, kw_only=True):
 
     Reveals: to the label party, `width` numbers for each row, a function of the feature party's
     columns that training makes as telling of the label as it can. What can be read out of them is
-    in SECURITY.md; protections and codecs lessen it.
+    in SECURITY.md; protections and codecs lessen it. With the codec ``masked_sum``, uniform words,
+    of which the label party can read the sum over all members.
 
     Attributes
     ----------
@@ -391,6 +398,9 @@ MESSAGES: tuple[type[Message], ...] = (
     BackwardBody,
     CutGradients,
     PredictBody,
+    OfferMaskKey,
+    MaskKeyOffered,
+    AgreeMasks,
 )
 
 TRANSITIONS: Transitions = {
@@ -401,6 +411,8 @@ TRANSITIONS: Transitions = {
         SetupBottom: "training",
         Predict: "matched",
         PredictBody: "matched",
+        OfferMaskKey: "matched",
+        AgreeMasks: "matched",
     },
     "training": {
         Exchange: "training",

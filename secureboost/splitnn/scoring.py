@@ -1,5 +1,6 @@
 """The label party's role in prediction: asks for activations, scores them."""
 
+import hashlib
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 
@@ -9,19 +10,21 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from secureboost.asked_rows import AskedRows
-from secureboost.errors import IntegrityError, ModelError
+from secureboost.errors import ConfigError, IntegrityError, ModelError
 from secureboost.row_order import RowOrder
 from secureboost.splitnn.architectures import get_architecture
 from secureboost.splitnn.body import evaluate_body, make_body
 from secureboost.splitnn.bottoms import Pending
-from secureboost.splitnn.codecs import get_codec
+from secureboost.splitnn.codecs import MASKED_SUM, get_codec
 from secureboost.splitnn.errors import PayloadError
+from secureboost.splitnn.keystream import Keystream
 from secureboost.splitnn.make import Scorer, load_weights
-from secureboost.splitnn.model import PartnerNet, TopHead, decode_half
+from secureboost.splitnn.model import PartnerNet, TopHead, decode_half, half_digest
 from secureboost.splitnn.payload import unpack
 from secureboost.splitnn.protocol import Activations, Predict
 from secureboost.splitnn.randomness import INITIAL, seeded
 from secureboost.splitnn.remote_body import AskedBody
+from secureboost.splitnn.summing import agree_masks, sum_answers
 from secureboost.splitnn.table import ColumnTable
 from secureboost.splitnn.task import NetPartner, parts_of
 from secureboost.splitnn.tensors import DTYPES, is_finite
@@ -43,6 +46,8 @@ class LoadedModel:
     Attributes
     ----------
     head : TopHead
+    secret : bytes
+        That partners cannot guess: SHA-256 of the file.
 
     Raises
     ------
@@ -52,6 +57,7 @@ class LoadedModel:
 
     def __init__(self, half: bytes, where: str) -> None:
         self.head, tensors = decode_half(half, TopHead, where)
+        self.secret = half_digest(half)
         names = ["top", "body", *(f"bottom {number}" for number in range(len(self.head.bottoms)))]
         try:
             parts = split_parts(tensors, names)
@@ -124,16 +130,23 @@ def raw_scores(
     # where a second question begins must not depend on the order of our table
     positions = partners[0].rows if partners else np.arange(n_rows, dtype=np.int32)
     order = RowOrder.by_position(positions, 0)
+    masked, ask = head.codec == MASKED_SUM, _Asking
+    if masked and partners:
+        order, ask = _secret_order(model.secret, positions), _AskingMember
+        agree_masks([partner.peer for partner in partners])
     asking = [
-        _Asking(partner, of_model, head, order)
+        ask(partner, of_model, head, order)
         for partner, of_model in zip(partners, head.partners, strict=True)
     ]
     scorers = model.scorers(columns)
+    owners = [*(part.party for part in head.bottoms), *(part.name for part in head.partners)]
 
     def evaluate(places: NDArray[np.int32]) -> list[Pending]:
         remote = [party.ask(int(places[0]), int(places[-1]) + 1) for party in asking]
         own = [scorer.activations(order.rows[places].astype(np.int32)) for scorer in scorers]
         answers = [*(Pending(_given(values)) for values in own), *remote]
+        if masked:
+            answers = [*sum_answers(dict(zip(owners, answers, strict=True)), head.dtype).values()]
         if head.body is None:
             return answers
         return [Pending(lambda: model.through_body([a.result() for a in answers], partners))]
@@ -188,6 +201,36 @@ class _Asking:
         if not is_finite(values):
             raise IntegrityError(name, "sent numbers that are not finite")
         return values
+
+
+class _AskingMember(_Asking):
+    """A member of a sum: all are asked about the same rows in the same order, which is secret."""
+
+    def __init__(
+        self, partner: NetPartner, of_model: PartnerNet, head: TopHead, order: RowOrder
+    ) -> None:
+        super().__init__(partner, of_model, head, order)
+        if len(partner.padding):
+            raise ConfigError(
+                f"rows of {partner.peer.name!r} cannot be hidden among padding rows: "
+                f"codec={head.codec!r} needs the same rows at every party. Align again with "
+                "align.padding = 0",
+                "align.padding",
+            )
+        self._positions = partner.rows[order.rows]
+
+    def ask(self, first: int, behind: int) -> Pending:
+        """Ask about the rows from one place in the order to another."""
+        rows = self._positions[first:behind]
+        request = Predict(model_id=self._head.model_id, rows=rows)
+        future = self._peer.submit(request, ahead=True)
+        return Pending(lambda: self._read(future, len(rows)))
+
+
+def _secret_order(secret: bytes, positions: NDArray[np.int32]) -> RowOrder:
+    """An order that says nothing of anybody's table; the same for the same rows."""
+    words = Keystream(hashlib.sha256(secret + positions.tobytes()).digest()).words(len(positions))
+    return RowOrder(np.argsort(words))
 
 
 def _given(values: Tensor) -> Callable[[], Tensor]:

@@ -1,6 +1,7 @@
 """What a feature party brings to sessions about networks, besides its table."""
 
 from secureboost.errors import ConfigError
+from secureboost.splitnn.mask_terms import MaskTerms
 from secureboost.splitnn.options import Choice
 from secureboost.splitnn.policy import NetBudget, NetPolicy
 from secureboost.splitnn.protocol import TRAINER
@@ -22,6 +23,11 @@ class NetTerms:
     architecture : Choice, optional
         Its own choice of a bottom; by default what the label party proposes. Only the width of the
         cut is common.
+    masks : MaskTerms, optional
+        With which other feature parties its activations may be summed under masks, so that the
+        label party reads the sum alone (``codec="masked_sum"``); by default with none. Whether
+        they may leave in any other way is the policy's to say: ``codecs=("masked_sum",)`` forbids
+        it.
     threads : int, default=1
         Threads of torch; the pooled network is equal only if it has as many, see `threads`.
 
@@ -38,6 +44,7 @@ class NetTerms:
         budget: NetBudget | None = None,
         store: BottomStore | None = None,
         architecture: Choice | None = None,
+        masks: MaskTerms | None = None,
         threads: int = 1,
     ) -> None:
         if not isinstance(threads, int) or isinstance(threads, bool) or threads < 1:
@@ -46,6 +53,7 @@ class NetTerms:
         self.budget = budget or NetBudget(self.policy)
         self.store = store or MemoryBottoms()
         self.architecture = architecture
+        self.masks = masks
         self.threads = threads
 
 

@@ -12,19 +12,11 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ed25519
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.stats import kstest
+from scipy.stats import chisquare, kstest
 
 from parties.certificates import TLS, create_certificate, read_identity, read_pins
 from parties.errors import CertificateError
-from secureboost.splitnn.masking import (
-    CHECK_WORDS,
-    LARGEST,
-    Masker,
-    from_fixed,
-    sum_masked,
-    sum_plain,
-    to_fixed,
-)
+from secureboost.splitnn.masking import LARGEST, Masker, from_fixed, read_sum, summand, to_fixed
 from secureboost.splitnn.masking_keys import MaskError, MaskGroup, MaskKey
 
 NAMES = ("bureau", "telco", "utility")
@@ -57,9 +49,9 @@ def to_others(offers, own):
     return [offer for name, offer in offers.items() if name != own]
 
 
-def maskers(offered, context=b"rows", names=NAMES):
+def maskers(offered, names=NAMES):
     keys, offers = offered
-    agreed = {name: keys[name].agree(to_others(offers, name), context) for name in names}
+    agreed = {name: keys[name].agree(to_others(offers, name)) for name in names}
     return {name: Masker(name, shared) for name, shared in agreed.items()}
 
 
@@ -69,7 +61,13 @@ def activations(seed=0, shape=(20, 6), names=NAMES):
 
 
 def masked(of, values, about=ABOUT):
-    return {name: masker.masked(values[name], about) for name, masker in of.items()}
+    for masker in of.values():
+        masker.note(about)
+    return {name: masker.masked(summand(values[name])) for name, masker in of.items()}
+
+
+def rounded_sum(values):
+    return from_fixed(sum(to_fixed(part) for part in values.values()))
 
 
 # fixed point
@@ -90,7 +88,8 @@ def test_what_does_not_fit_is_refused(number):
 def test_a_thousand_parties_do_not_overflow():
     parts = [np.full((1, 2), sign * LARGEST) for sign in (1, -1)]
     for part in parts:
-        assert np.array_equal(sum_plain([part] * 1024), 1024 * part)
+        found = read_sum({str(number): summand(part) for number in range(1024)})
+        assert np.array_equal(found, 1024 * part)
 
 
 # keys
@@ -98,14 +97,12 @@ def test_a_thousand_parties_do_not_overflow():
 
 def test_each_pair_agrees_and_each_pair_has_its_own_key(offered):
     keys, offers = offered
-    agreed = {name: keys[name].agree(to_others(offers, name), b"rows") for name in NAMES}
+    agreed = {name: keys[name].agree(to_others(offers, name)) for name in NAMES}
     shared = []
     for one, other in combinations(NAMES, 2):
         assert agreed[one][other] == agreed[other][one]
         shared.append(agreed[one][other])
     assert len(set(shared)) == 3
-    again = keys["bureau"].agree(to_others(offers, "bureau"), b"other rows")
-    assert not set(again.values()) & set(shared)
 
 
 def test_every_training_has_new_keys(identities):
@@ -127,7 +124,7 @@ def test_a_label_party_cannot_put_itself_in_between(identities, offered):
         (signed, "came from lender, utility; due is one from each of telco, utility"),
     ):
         with pytest.raises(MaskError, match=message):
-            keys["bureau"].agree([offer, others[1]], b"rows")
+            keys["bureau"].agree([offer, others[1]])
 
 
 def test_offers_are_for_one_group(identities, offered):
@@ -135,14 +132,14 @@ def test_offers_are_for_one_group(identities, offered):
     keys, offers = offered
     pair = MaskKey(group_of(identities, "telco", ("bureau", "telco")))
     with pytest.raises(MaskError, match="made for another group of parties"):
-        keys["bureau"].agree([pair.offer(identities["telco"]), offers["utility"]], b"rows")
+        keys["bureau"].agree([pair.offer(identities["telco"]), offers["utility"]])
 
 
 @pytest.mark.parametrize("which", [[], ["telco"], ["telco", "telco"], ["telco", "bureau"]])
 def test_all_offers_are_due(offered, which):
     keys, offers = offered
     with pytest.raises(MaskError, match="due is one from each of telco, utility"):
-        keys["bureau"].agree([offers[name] for name in which], b"rows")
+        keys["bureau"].agree([offers[name] for name in which])
 
 
 @pytest.mark.parametrize("key", [bytes(32), bytes(31), b"\x01" + bytes(31)])
@@ -152,7 +149,7 @@ def test_a_key_that_is_none_is_refused(identities, key):
     bad.public = key
     own = MaskKey(group_of(identities, "bureau", ("bureau", "telco")))
     with pytest.raises(MaskError, match="'telco' offers a key for masks that is none"):
-        own.agree([bad.offer(identities["telco"])], b"rows")
+        own.agree([bad.offer(identities["telco"])])
 
 
 def test_a_group_has_two_members_with_names_of_their_own(identities):
@@ -198,8 +195,8 @@ def test_ed25519_certificates_sign_too(identities, tmp_path):
     keys = {name: MaskKey(group_of(mixed, name)) for name in NAMES}
     offers = {name: key.offer(mixed[name]) for name, key in keys.items()}
     values = activations()
-    found = sum_masked(masked(maskers((keys, offers)), values), 6)
-    assert np.array_equal(found, sum_plain(list(values.values())))
+    found = read_sum(masked(maskers((keys, offers)), values))
+    assert np.array_equal(found, rounded_sum(values))
     assert (
         certificate.fingerprint(hashes.SHA256()).hex()
         == read_pins(tmp_path / "a.crt")[0].fingerprint
@@ -212,21 +209,23 @@ def test_ed25519_certificates_sign_too(identities, tmp_path):
 @pytest.mark.parametrize("shape", [(1, 1), (20, 6), (0, 3), (1000, 64)])
 def test_the_sum_is_the_sum_of_the_rounded_summands(offered, shape):
     values = activations(shape=shape)
-    found = sum_masked(masked(maskers(offered), values), shape[1])
-    assert np.array_equal(found, sum_plain(list(values.values())))
+    found = read_sum(masked(maskers(offered), values))
+    assert np.array_equal(found, rounded_sum(values))
     assert np.abs(found - sum(values.values())).max(initial=0.0) <= 3 * 2.0**-33
 
 
 def test_float32_activations_are_exact(offered):
     values = {name: part.astype(np.float32) for name, part in activations().items()}
-    found = sum_masked(masked(maskers(offered), values), 6)
+    found = read_sum(masked(maskers(offered), values))
     assert np.allclose(found, sum(part.astype(np.float64) for part in values.values()), atol=1e-9)
 
 
 def test_what_one_party_sends_is_uniform_whatever_its_activations_are(offered):
     constant = {name: np.full((300, 50), 1.5) for name in NAMES}
     for words in masked(maskers(offered), constant).values():
-        assert kstest(words / 2.0**64, "uniform").pvalue > 1e-6
+        assert kstest(words.ravel() / 2.0**64, "uniform").pvalue > 1e-6
+        counts = np.bincount(words.view(np.uint8).ravel(), minlength=256)
+        assert chisquare(counts).pvalue > 1e-6
         bits = np.unpackbits(words.view(np.uint8)).reshape(-1, 64).mean(0)
         assert np.all(np.abs(bits - 0.5) < 0.03)
 
@@ -236,7 +235,7 @@ def test_two_of_three_tell_nothing_and_collusion_costs_a_mask(offered):
     constant = {name: np.zeros((300, 50)) for name in NAMES}
     words = masked(maskers(offered), constant)
     partial = words["bureau"] + words["telco"]
-    assert kstest(partial / 2.0**64, "uniform").pvalue > 1e-6
+    assert kstest(partial.ravel() / 2.0**64, "uniform").pvalue > 1e-6
 
 
 def test_a_mask_is_used_once(offered):
@@ -245,27 +244,43 @@ def test_a_mask_is_used_once(offered):
     first, second = masked(of, values), masked(of, values)
     for name in NAMES:
         assert not (first[name] == second[name]).any()
-    assert not sum_masked(second, 4).any()
+    assert not read_sum(second).any()
 
 
-def test_members_who_are_asked_for_different_things_give_no_sum(offered):
+def test_the_same_masks_show_the_difference_and_nothing_else(offered):
+    """So no mask is used twice: two summands under one differ by their difference."""
+    one, other = activations(1), activations(2)
+    sent = [masked(maskers(offered), values)["bureau"] for values in (one, other)]
+    difference = to_fixed(one["bureau"]) - to_fixed(other["bureau"])
+    assert np.array_equal((sent[0] - sent[1])[:-1], difference)
+
+
+def test_members_who_are_told_different_things_give_no_sum(offered):
     values = activations()
-    of = maskers(offered)
-    words = masked(of, values)
-    words["telco"] = of["telco"].masked(values["telco"], b"other rows")  # asked twice, besides
-    with pytest.raises(MaskError, match=r"masks of bureau, telco, utility do not cancel"):
-        sum_masked(words, 6)
-    of = maskers(offered)
-    words = masked({"bureau": of["bureau"], "utility": of["utility"]}, values)
-    words["telco"] = of["telco"].masked(values["telco"], b"other rows")
-    with pytest.raises(MaskError, match="do not cancel"):
-        sum_masked(words, 6)
+    for told in ((b"other rows",), (ABOUT, ABOUT), (ABOUT[:3], ABOUT[3:]), ()):
+        of = maskers(offered)
+        words = masked({"bureau": of["bureau"], "utility": of["utility"]}, values)
+        for said in told:
+            of["telco"].note(said)
+        words["telco"] = of["telco"].masked(summand(values["telco"]))
+        with pytest.raises(MaskError, match=r"masks of bureau, utility, telco do not cancel"):
+            read_sum(words)
 
 
-def test_members_who_are_told_of_different_trainings_give_no_sum(offered):
-    of = maskers(offered) | {"telco": maskers(offered, b"a row twice")["telco"]}
+def test_what_was_said_before_enters_all_masks(offered):
+    of = maskers(offered)
+    of["telco"].note(b"a gradient for telco alone")
+    for _ in range(2):
+        with pytest.raises(MaskError, match="do not cancel"):
+            read_sum(masked(of, activations()))
+
+
+def test_a_member_that_is_asked_twice_gives_no_sum(offered):
+    of = maskers(offered)
+    words = masked(of, activations())
+    words["telco"] = of["telco"].masked(summand(activations()["telco"]))
     with pytest.raises(MaskError, match="do not cancel"):
-        sum_masked(masked(of, activations()), 6)
+        read_sum(words)
 
 
 def test_a_missing_member_leaves_no_sum_and_the_others_begin_anew(identities, offered):
@@ -273,34 +288,22 @@ def test_a_missing_member_leaves_no_sum_and_the_others_begin_anew(identities, of
     words = masked(maskers(offered), values)
     del words["telco"]
     with pytest.raises(MaskError, match="masks of bureau, utility do not cancel"):
-        sum_masked(words, 6)
+        read_sum(words)
     left = ("bureau", "utility")
     keys = {name: MaskKey(group_of(identities, name, left)) for name in left}
     offers = {name: key.offer(identities[name]) for name, key in keys.items()}
-    found = sum_masked(masked(maskers((keys, offers), names=left), values), 6)
-    assert np.array_equal(found, sum_plain([values[name] for name in left]))
+    values = {name: values[name] for name in left}
+    found = read_sum(masked(maskers((keys, offers), left), values))
+    assert np.array_equal(found, rounded_sum(values))
 
 
-def test_a_single_row_is_enough_to_see_that_masks_do_not_cancel(offered):
-    """One number alone would pass for an activation once in some hundred times."""
-    refused = 0
+def test_a_single_number_is_enough_to_see_that_masks_do_not_cancel(offered):
+    """The number alone would pass for an activation once in some hundred times."""
     for trial in range(50):
-        of = maskers(offered, bytes([trial]))
-        of["telco"] = maskers(offered, b"another")["telco"]
+        of = maskers(offered)
+        of["telco"].note(bytes([trial]))
         with pytest.raises(MaskError):
-            sum_masked(masked(of, activations(shape=(1, 1))), 1)
-        refused += 1
-    assert refused == 50
-
-
-def test_lengths_that_differ_are_refused(offered):
-    words = masked(maskers(offered), activations())
-    for broken in (words["bureau"][:-1], words["bureau"][: CHECK_WORDS - 1]):
-        with pytest.raises(MaskError, match="do not have the same length"):
-            sum_masked(words | {"bureau": broken}, 6)
-    short = {name: part[:-1] for name, part in words.items()}
-    with pytest.raises(MaskError, match="do not have the same length"):
-        sum_masked(short, 6)
+            read_sum(masked(of, activations(shape=(1, 1))))
 
 
 def test_keys_are_not_pickled_copied_or_shown(offered):

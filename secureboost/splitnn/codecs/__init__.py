@@ -13,6 +13,8 @@ may be followed by one for the numbers that it keeps:
 ``randtopk:0.1``           the same, but in training others with chance; ``randtopk:0.1,0.05``
                            states the chance (alpha)
 ``topk:0.1+int8``          the largest tenth as whole numbers of 8 bits
+``masked_sum``             fixed point under masks: of several feature parties the sum alone can be
+                           read (`secureboost.splitnn.masking`)
 =========================  =====================================================================
 
 Compression is not privacy: what travels still tells nearly as much of a row as all numbers do.
@@ -28,9 +30,10 @@ from secureboost.splitnn.codecs.base import Codec, Identity
 from secureboost.splitnn.codecs.floats import BFloat16, RowScaledFloat
 from secureboost.splitnn.codecs.int8 import GRADIENT_BITS, Int8
 from secureboost.splitnn.codecs.sparse import RandTopK, TopK
+from secureboost.splitnn.codecs.summand import MASKED_SUM, Summand
 from secureboost.splitnn.payload import layout_bytes
 
-__all__ = ["CODECS", "Codec", "Identity", "codec_names", "get_codec", "row_bytes"]
+__all__ = ["CODECS", "MASKED_SUM", "Codec", "Identity", "codec_names", "get_codec", "row_bytes"]
 
 ALPHA = 0.1
 """What `RandTopK` takes where none is stated, as in most of the paper's runs."""
@@ -87,7 +90,7 @@ CODECS: Mapping[str, Callable[[str, Codec | None], Codec]] = {
     "randtopk": _randtopk,
 }
 """By name what makes a codec of the text behind the colon (empty without one) and of the codec
-behind the plus."""
+behind the plus. `MASKED_SUM` is none of them: what it gives are no numbers yet."""
 
 
 def get_codec(spec: str) -> Codec:
@@ -103,13 +106,18 @@ def get_codec(spec: str) -> Codec:
     secureboost.errors.ConfigError
         If there is none of that name, it takes other options, or nothing may follow it.
     """
+    if spec == MASKED_SUM:
+        return Summand()
     codec: Codec | None = None
     for part in reversed(spec.split("+")):
         name, _, options = part.partition(":")
+        if name == MASKED_SUM:
+            raise ConfigError(f"{name!r} takes no options and goes with no other codec", "codec")
         if name not in CODECS:
+            known = [*CODECS, MASKED_SUM]
             raise ConfigError(
-                f"{name!r} is not a codec; there is: {', '.join(CODECS)}."
-                f"{did_you_mean(name, CODECS)}",
+                f"{name!r} is not a codec; there is: {', '.join(known)}."
+                f"{did_you_mean(name, known)}",
                 "codec",
             )
         codec = CODECS[name](options, codec)
