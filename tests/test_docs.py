@@ -142,6 +142,7 @@ def test_commands_of_the_changelog():
     [
         ("catalogue", get_trainer("secureboost").codec().message_types),
         ("catalogue of align", get_trainer("align").messages),
+        ("catalogue of splitnn", get_trainer("splitnn").messages),
     ],
 )
 def test_security_lists_every_message(mark, messages):

@@ -108,10 +108,11 @@ class SetupBottom(Request[BottomReady], frozen=True, kw_only=True):
     """Make a bottom of a new network, or go on with one.
 
     Reveals: to the feature party, the name of the model, which of the common rows are trained on
-    and which only evaluated, in which order they will come, the parameters that it has to consent
-    to and the network that is proposed for it. To the label party itself a stated `initial_seed`
-    reveals the bottom's weights before the first step, and every draw of its training; without one
-    the feature party draws in secret.
+    and which only evaluated, in which order they will come (a drawn one, from which nobody can tell
+    the label party's own unless `random_state` was stated and is guessed), the parameters that it
+    has to consent to and the network that is proposed for it. To the label party itself a stated
+    `initial_seed` reveals the bottom's weights before the first step, and every draw of its
+    training; without one the feature party draws in secret.
 
     Attributes
     ----------
@@ -120,7 +121,7 @@ class SetupBottom(Request[BottomReady], frozen=True, kw_only=True):
         Epochs that are done: 0 for a new network; above, the party goes on with what it kept
         after that epoch (`KeepBottom`).
     rows : array of shape (n_rows,), int32
-        Distinct positions in the matched rows, in the label party's order.
+        Distinct positions in the matched rows, in a drawn order.
     n_training : int
         The first so many of `rows` are trained on. Numbers are standardised, and categories
         counted, by them alone.
@@ -190,9 +191,9 @@ class Activations(Reply, frozen=True, kw_only=True):
 class Exchange(Request[Activations], frozen=True, kw_only=True):
     """Learn from the gradient of the oldest batch in flight; forward the next one.
 
-    Reveals: to the feature party, the gradient of the loss by each number that it sent, row by row.
-    Without protections this tells much about each row's label: sign and size of a row's gradient
-    follow from it.
+    Reveals: to the feature party, the gradient of the loss by each number that it sent, row by row:
+    zeros where a row has weight 0. Without protections this tells much about each row's label:
+    sign and size of a row's gradient follow from it.
 
     Attributes
     ----------
