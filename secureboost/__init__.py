@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from secureboost.api import SecureBoostClassifier, SecureBoostRegressor
     from secureboost.callbacks import TrainingCallback
     from secureboost.dates import out_of_time
-    from secureboost.errors import UnmatchedRowsWarning
+    from secureboost.errors import MissingPartyWarning, UnmatchedRowsWarning
     from secureboost.eval_metrics import EvalMetric
     from secureboost.gbdt.joined import joined_trees
     from secureboost.gbdt.policy import Policy
@@ -33,6 +33,7 @@ _HOME = {
     "TLS": "parties.certificates",
     "EvalMetric": "secureboost.eval_metrics",
     "FeatureParty": "secureboost.party",
+    "MissingPartyWarning": "secureboost.errors",
     "NetPolicy": "secureboost.splitnn.policy",
     "NetTerms": "secureboost.splitnn.terms",
     "Policy": "secureboost.gbdt.policy",
@@ -57,6 +58,7 @@ __all__ = [
     "TLS",
     "EvalMetric",
     "FeatureParty",
+    "MissingPartyWarning",
     "NetPolicy",
     "NetTerms",
     "Policy",

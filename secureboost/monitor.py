@@ -130,13 +130,28 @@ class Monitor:
 
     def __call__(self, model: Scored) -> bool:
         """Measure after a round; True if training should end."""
-        for eval_set in self._eval_sets:
-            prediction = self._predict(model.raw[eval_set.rows])
-            for metric in self._metrics:
-                value = metric(eval_set.y, prediction, eval_set.weight)
-                self.history[eval_set.name][metric.name].append(float(value))
+        for name, values in self.measure(model.raw).items():
+            for metric, value in values.items():
+                self.history[name][metric].append(value)
         wishes = [callback(model.rounds - 1, self.history) for callback in self._callbacks]
         return self.stops or any(wish is True for wish in wishes)
+
+    def measure(self, raw: NDArray[Any]) -> dict[str, dict[str, float]]:
+        """Metrics of raw scores, by evaluation set and metric; nothing is remembered.
+
+        Parameters
+        ----------
+        raw : array of shape (n_rows,) or (n_rows, n_outputs), float64
+            Of all rows of the training run.
+        """
+        measured: dict[str, dict[str, float]] = {}
+        for eval_set in self._eval_sets:
+            prediction = self._predict(raw[eval_set.rows])
+            measured[eval_set.name] = {
+                metric.name: float(metric(eval_set.y, prediction, eval_set.weight))
+                for metric in self._metrics
+            }
+        return measured
 
     @property
     def _watched(self) -> list[float]:

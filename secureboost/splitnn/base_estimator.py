@@ -32,6 +32,7 @@ from secureboost.objectives import Objective
 from secureboost.padding import place_rows
 from secureboost.partner import Partner
 from secureboost.partners import (
+    Unmatched,
     agree_on_rows,
     check_parties,
     make_partners,
@@ -42,8 +43,10 @@ from secureboost.recovery import Recovery
 from secureboost.splitnn.architectures import name_of
 from secureboost.splitnn.bottoms import LocalBottom
 from secureboost.splitnn.label import train
+from secureboost.splitnn.missing import missing_parties, warn_of_missing
 from secureboost.splitnn.model import (
     BottomHead,
+    MetricsWithout,
     TopHead,
     decode_half,
     half_digest,
@@ -70,6 +73,7 @@ class SplitNNModel(JointModel):
     _family = "SplitNN"
     _default_n_jobs = 1
     _may_lack_columns = True
+
     _make_local: Callable[..., LocalBottom] = LocalBottom
     """How bottoms in this process are made; `audit` notes what crosses them."""
 
@@ -99,6 +103,8 @@ class SplitNNModel(JointModel):
         codec: str = "identity",
         label_protections: Any = None,
         feature_protections: Any = None,
+        party_dropout: float = 0.0,
+        max_wait: float | None = None,
         categorical_features: Any = None,
         scale_pos_weight: float = 1.0,
         class_weight: Any = None,
@@ -134,6 +140,8 @@ class SplitNNModel(JointModel):
         self.codec = codec
         self.label_protections = label_protections
         self.feature_protections = feature_protections
+        self.party_dropout = party_dropout
+        self.max_wait = max_wait
         self.categorical_features = categorical_features
         self.scale_pos_weight = scale_pos_weight
         self.class_weight = class_weight
@@ -252,7 +260,14 @@ class SplitNNModel(JointModel):
             self._take(trained)
         return self
 
-    def raw_scores(self, X: Any, *, parties: Sequence[Party] | None = None) -> NDArray[np.float64]:
+    def raw_scores(
+        self,
+        X: Any,
+        *,
+        parties: Sequence[Party] | None = None,
+        unmatched: Unmatched = "error",
+        without: Sequence[str] | None = None,
+    ) -> NDArray[np.float64]:
         """Raw scores of rows, before the link function.
 
         Parameters
@@ -261,20 +276,51 @@ class SplitNNModel(JointModel):
             As in `fit`; for a split network a DataFrame indexed by row id.
         parties : sequence of Party, optional
             Where the partners are now; by default those of `fit`.
+        unmatched : {"error", "missing"}
+            What happens to rows that a party does not have: they are refused, or scored as rows in
+            which it is missing. It is not asked about them. Parties are aligned one by one for
+            "missing", and together otherwise. Needs a model trained with `party_dropout`.
+        without : sequence of str, optional
+            Parties that are missing in all rows, for instance because they are down: they are not
+            asked at all. Needs a model trained with `party_dropout`; `metrics_without_` says what
+            that costs.
 
         Returns
         -------
         array of shape (n_rows,) or (n_rows, n_classes), float64
+
+        Raises
+        ------
+        ValueError
+            If the rows cannot be used, a party lacks some of them, or `without` names strangers.
+        secureboost.errors.ModelError
+            If a party is absent and the model has not learnt to do without it.
+        parties.errors.PartyError
+            If a party refuses or fails.
+
+        Warns
+        -----
+        MissingPartyWarning
+            Naming the parties of `without`, and what was measured of that in training.
         """
         check_is_fitted(self, "label_half_")
-        given = self._parties_for(parties, X)
+        missing = missing_parties(self.label_half_, without, unmatched)
+        warn_of_missing(self.label_half_, missing)
+        given = self._parties_for(parties, X, missing)
         matrix = self._matrix(X, given, known=self.label_half_)
         columns = ColumnTable(self.label_half_.feature_names, matrix.values.T, matrix.categories)
         index = X.index if given else None
-        partners = make_partners(given, index, NET_TRAINER, agree_on_rows(given, index))
+        agreements = agree_on_rows(given, index, apart=unmatched == "missing")
+        partners = make_partners(given, index, NET_TRAINER, agreements, unmatched=unmatched)
         with torch_threads(self._threads()), open_partners(partners, NET_TRAINER) as session:
             asked = _in_session(partners, session)
-            return raw_scores(self._loaded, columns, len(matrix.values), asked)
+            return raw_scores(self._loaded, columns, len(matrix.values), asked, missing)
+
+    @property
+    def metrics_without_(self) -> MetricsWithout:
+        """What evaluation rows were scored like with all parties, and without each."""
+        check_is_fitted(self, "label_half_")
+        return self.label_half_.metrics_without
 
     def save(self, folder: str | Path) -> None:
         """Write ``label.safetensors``, and beside it halves of parties that live in this process.
@@ -344,6 +390,7 @@ class SplitNNModel(JointModel):
         self._half = trained.half
         self.label_half_ = self._loaded.head
         self.seconds_ = trained.seconds
+        self.late_batches_ = trained.late
         self.training_loss_ = trained.losses
 
     @cached_property
@@ -385,6 +432,8 @@ class SplitNNModel(JointModel):
             codec=self.codec,
             label_protections=choices("label_protections", self.label_protections),
             feature_protections=choices("feature_protections", self.feature_protections),
+            party_dropout=self.party_dropout,
+            max_wait=self.max_wait,
         )
 
     def _seed(self) -> int | None:

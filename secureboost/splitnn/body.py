@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from secureboost.splitnn.architectures import get_architecture
 from secureboost.splitnn.batches import Batches
-from secureboost.splitnn.bottoms import Feed, Pending, asked_first
+from secureboost.splitnn.bottoms import Evaluated, Feed, Pending, asked_first
 from secureboost.splitnn.errors import DivergedError, TurnError
 from secureboost.splitnn.model import BodyHead
 from secureboost.splitnn.plan import BottomPlan
@@ -105,17 +105,29 @@ class BodiedBottoms(Feed):
         answers = [asked[place] for place in range(len(self._bottoms))]
         return Pending(lambda: self._through(batch, [answer.result() for answer in answers]))
 
-    def evaluate(self, rows: NDArray[np.int32]) -> Pending:
+    def evaluate(self, rows: NDArray[np.int32]) -> Evaluated:
         """See `Feed.evaluate`."""
         asked = {place: self._bottoms[place].evaluate(rows) for place in asked_first(self._bottoms)}
-        answers = [asked[place] for place in range(len(self._bottoms))]
-        return Pending(lambda: self._body.evaluate([answer.result() for answer in answers]))
+        return _EvaluatedBody([asked[place] for place in range(len(self._bottoms))], self._body)
 
     def _through(self, batch: int | None, activations: list[Tensor]) -> Tensor:
         if batch is None:
             return torch.empty((0, self.width))
         self._forwarded = batch
         return self._body.forward(batch, activations)
+
+
+class _EvaluatedBody(Evaluated):
+    """What the body gives for what the bottoms give."""
+
+    def __init__(self, bottoms: Sequence[Evaluated], body: Body) -> None:
+        super().__init__(lambda: body.evaluate([bottom.result() for bottom in bottoms]))
+        self._bottoms = bottoms
+        self._body = body
+
+    def without(self, party: str) -> Tensor:
+        """See `Evaluated.without`."""
+        return self._body.evaluate([bottom.without(party) for bottom in self._bottoms])
 
 
 @dataclass(frozen=True, repr=False)

@@ -48,6 +48,32 @@ class Pending:
         return self._get()
 
 
+class Evaluated(Pending):
+    """Activations of rows that are evaluated, also as they are without a party.
+
+    Parameters
+    ----------
+    get : callable
+        See `Pending`.
+    owner : str
+        Without whom they are zeros; "" is never missing.
+    """
+
+    def __init__(self, get: Callable[[], Tensor], owner: str = "") -> None:
+        super().__init__(get)
+        self._owner = owner
+        self._values = torch.empty(0)
+
+    def result(self) -> Tensor:
+        """See `Pending.result`."""
+        self._values = super().result()
+        return self._values
+
+    def without(self, party: str) -> Tensor:
+        """What stands for the activations where this party is missing; called after `result`."""
+        return torch.zeros_like(self._values) if party == self._owner else self._values
+
+
 class Feed(ABC):
     """What gives the top its inputs: a bottom, or several with a body over them (`body`).
 
@@ -82,7 +108,7 @@ class Feed(ABC):
         """
 
     @abstractmethod
-    def evaluate(self, rows: NDArray[np.int32]) -> Pending:
+    def evaluate(self, rows: NDArray[np.int32]) -> Evaluated:
         """Ask for what the bottom gives for these rows, without learning.
 
         Parameters
@@ -148,10 +174,10 @@ class CutBottom(Bottom):
         self._in_flight.append(batch)
         return Pending(lambda: self._take(get))
 
-    def evaluate(self, rows: NDArray[np.int32]) -> Pending:
+    def evaluate(self, rows: NDArray[np.int32]) -> Evaluated:
         """See `Feed.evaluate`."""
         get = self._ask_evaluation(rows)
-        return Pending(lambda: self._decode(get()))
+        return Evaluated(lambda: self._decode(get()), self.owner)
 
     @abstractmethod
     def _ask(

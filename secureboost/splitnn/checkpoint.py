@@ -22,6 +22,7 @@ from secureboost.recovery import check_same_run
 from secureboost.splitnn.model import (
     VERSION,
     BottomHead,
+    MetricsWithout,
     decode_half,
     encode_half,
     read_half,
@@ -29,7 +30,7 @@ from secureboost.splitnn.model import (
 from secureboost.splitnn.tensors import from_array
 from secureboost.splitnn.trainable import Tensors, join_parts, split_parts
 
-_FREE = frozenset({"n_jobs", "n_epochs", "learning_rate", "callbacks"})
+_FREE = frozenset({"n_jobs", "n_epochs", "learning_rate", "callbacks", "max_wait"})
 """Parameters that may be others when a run goes on: a longer one, or one that had diverged."""
 
 
@@ -54,6 +55,10 @@ class Kept(msgspec.Struct, frozen=True, kw_only=True, tag="secureboost.top.kept"
         Of the evaluation sets.
     losses : tuple of float
         Of the training rows, after each epoch.
+    metrics_without : dict
+        See `model.TopHead`.
+    late : dict of str to int
+        See `task.Trained`.
     finished : bool
         Training had ended; what is left is to tell the partners.
     """
@@ -67,6 +72,8 @@ class Kept(msgspec.Struct, frozen=True, kw_only=True, tag="secureboost.top.kept"
     epoch: int
     history: History
     losses: tuple[float | None, ...]
+    metrics_without: MetricsWithout = {}
+    late: dict[str, int] = {}
     finished: bool
 
 

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from secureboost.objectives import Objective
+from secureboost.partners import Unmatched
 from secureboost.party import Party
 from secureboost.splitnn.base_estimator import SplitNNModel
 from secureboost.splitnn.model import TopHead
@@ -75,6 +76,15 @@ class SplitNNClassifier(ClassTask, SplitNNModel):
         How numbers at the cut travel, see `secureboost.splitnn.codecs`.
     label_protections, feature_protections : list of (str or mapping), optional
         What makes the cut tell less, see `secureboost.splitnn.protections`.
+    party_dropout : float, default=0
+        Probability that a feature party is left out of a row in training, drawn for each row and
+        party: what it gives is 0 there, and so is its gradient. A model that was trained with it
+        can do without a party (`unmatched` and `without` of `raw_scores`).
+    max_wait : float, optional
+        Seconds that a batch waits for feature parties, counted from when their answers are all
+        that is missing; by default as long as it takes. Whoever is late is left out of that batch.
+        Such a run cannot be repeated exactly. Needs `party_dropout`. The end of an epoch, and the
+        party of `body`, are waited for all the same.
     categorical_features : sequence of str, optional
         Own columns of integers or booleans to take as categories; columns of text and of pandas'
         "category" are categories anyway. Parties declare theirs themselves.
@@ -118,6 +128,12 @@ class SplitNNClassifier(ClassTask, SplitNNModel):
         ``{"validation_0": {"logloss": [...]}, ...}``: each metric after each epoch.
     training_loss_ : list of float
         Mean loss of the training rows in each epoch, each row at its own step.
+    metrics_without_ : dict
+        With `party_dropout` and evaluation sets: by the party that is missing ("" for nobody) the
+        metrics of each set by the weights that are kept:
+        ``{"": {"validation_0": {"logloss": 0.43}}, "bureau": {...}}``.
+    late_batches_ : dict
+        With `max_wait`: how many batches each feature party was left out of.
     best_iteration_, best_score_ : int, float
         With early stopping: the epoch whose weights are kept, and its value.
     traffic_ : dict
@@ -134,13 +150,23 @@ class SplitNNClassifier(ClassTask, SplitNNModel):
     """
 
     def decision_function(
-        self, X: Any, *, parties: Sequence[Party] | None = None
+        self,
+        X: Any,
+        *,
+        parties: Sequence[Party] | None = None,
+        unmatched: Unmatched = "error",
+        without: Sequence[str] | None = None,
     ) -> NDArray[np.float64]:
         """Log-odds of the positive class, or a score for each class; see `raw_scores`."""
-        return self.raw_scores(X, parties=parties)
+        return self.raw_scores(X, parties=parties, unmatched=unmatched, without=without)
 
     def predict_proba(
-        self, X: Any, *, parties: Sequence[Party] | None = None
+        self,
+        X: Any,
+        *,
+        parties: Sequence[Party] | None = None,
+        unmatched: Unmatched = "error",
+        without: Sequence[str] | None = None,
     ) -> NDArray[np.float64]:
         """Probabilities of the classes, shape (n_rows, n_classes), in the order of `classes_`.
 
@@ -148,7 +174,7 @@ class SplitNNClassifier(ClassTask, SplitNNModel):
 
         Parameters
         ----------
-        X, parties
+        X, parties, unmatched, without
             See `raw_scores`.
 
         Raises
@@ -156,12 +182,19 @@ class SplitNNClassifier(ClassTask, SplitNNModel):
         ValueError
             If the objective is a function: its scores are not probabilities.
         """
-        raw = self.raw_scores(X, parties=parties)
+        raw = self.raw_scores(X, parties=parties, unmatched=unmatched, without=without)
         return self._probabilities(raw)
 
-    def predict(self, X: Any, *, parties: Sequence[Party] | None = None) -> NDArray[Any]:
+    def predict(
+        self,
+        X: Any,
+        *,
+        parties: Sequence[Party] | None = None,
+        unmatched: Unmatched = "error",
+        without: Sequence[str] | None = None,
+    ) -> NDArray[Any]:
         """The likeliest class of each row, shape (n_rows,), or (n_rows, n_labels) of 0 and 1."""
-        raw = self.raw_scores(X, parties=parties)
+        raw = self.raw_scores(X, parties=parties, unmatched=unmatched, without=without)
         if self.labels_:
             return (raw > 0).astype(np.int64)
         return self._likeliest(raw)
@@ -254,7 +287,14 @@ class SplitNNRegressor(NumberTask, SplitNNModel):
 
     _about_classes: ClassVar[dict[str, Any]] = {**NumberTask._about_classes, "label_weights": None}
 
-    def predict(self, X: Any, *, parties: Sequence[Party] | None = None) -> NDArray[np.float64]:
+    def predict(
+        self,
+        X: Any,
+        *,
+        parties: Sequence[Party] | None = None,
+        unmatched: Unmatched = "error",
+        without: Sequence[str] | None = None,
+    ) -> NDArray[np.float64]:
         """Predicted numbers, shape (n_rows,); see `raw_scores`."""
-        raw = self.raw_scores(X, parties=parties)
+        raw = self.raw_scores(X, parties=parties, unmatched=unmatched, without=without)
         return self._numbers(raw)

@@ -171,6 +171,7 @@ def _plan(request: SetupBottom, rows: NDArray[np.int32], terms: NetTerms, seed: 
         batch_size=request.batch_size,
         batch_seed=request.batch_seed,
         in_flight=request.in_flight,
+        skips=request.skips,
         local_steps=request.local_steps,
         width=request.width,
         dtype=request.dtype,

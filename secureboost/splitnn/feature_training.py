@@ -172,7 +172,8 @@ class FeatureTraining:
         if gradient_of is not None:
             n_rows = learner.batches.n_rows(gradient_of)
             layout = self._layout(learner.codec.gradient_layout, n_rows)
-            gradient = unpack(request.gradient, layout)
+            if len(request.gradient) or not self._plan.skips:
+                gradient = unpack(request.gradient, layout)
         self._hear(request)
         if forward is not None and not self._terms.budget.spend_exchange():
             raise Refusal(

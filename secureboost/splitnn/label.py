@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from parties.peer import Peer
 from secureboost.errors import ModelError
 from secureboost.recovery import Recovery
 from secureboost.splitnn.batches import Batches
@@ -23,6 +24,7 @@ from secureboost.splitnn.checkpoint import Checkpoint, Kept, load_checkpoint
 from secureboost.splitnn.codecs import MASKED_SUM
 from secureboost.splitnn.codecs.summand import top_inputs
 from secureboost.splitnn.inputs import content_digest, prepare
+from secureboost.splitnn.late import Patience, PunctualBottom, warn_of_late
 from secureboost.splitnn.make import make_bottom
 from secureboost.splitnn.model import (
     BodyHead,
@@ -33,9 +35,18 @@ from secureboost.splitnn.model import (
     new_model_id,
 )
 from secureboost.splitnn.options import Choice
+from secureboost.splitnn.party_dropout import DroppedRows, DroppingFeed
 from secureboost.splitnn.plan import BottomPlan
 from secureboost.splitnn.protections import LabelProtection, label_protections
-from secureboost.splitnn.randomness import BATCHES, LABELS, TOP, derive, named_order, new_run_seed
+from secureboost.splitnn.randomness import (
+    ABSENCE,
+    BATCHES,
+    LABELS,
+    TOP,
+    derive,
+    named_order,
+    new_run_seed,
+)
 from secureboost.splitnn.remote import RemoteBottom, check_ready, setup_message
 from secureboost.splitnn.remote_body import RemoteBody, setup_body
 from secureboost.splitnn.several import names_of
@@ -129,6 +140,12 @@ class _Run:
         self._inputs = top_inputs(widths, params.codec)
         self._local_body = self._make_body()
         self._top = self._make_top()
+        self._may_miss: list[str] = []
+        if params.party_dropout and len(task.evaluated):
+            self._may_miss = [owner for owner in owners if owner != params.body]
+        self._without = found.kept.metrics_without if found else {}
+        self._patience = Patience(params.max_wait or 0.0)
+        self._late = found.kept.late if found else {}
 
     def train(self, keep: bool) -> Trained:
         """Train, and finish with every partner."""
@@ -136,9 +153,11 @@ class _Run:
         remote = self._remote_bottoms()
         bottoms: list[Bottom] = [*self._local, *remote]
         body = self._local_body or self._remote_body()
-        feeds: list[Feed] = [BodiedBottoms(bottoms, body)] if body else [*bottoms]
+        feeds = [self._feed(bottom) for bottom in bottoms]
         if self._params.codec == MASKED_SUM:
             feeds = sum_members(bottoms, self._params.dtype)
+        if body:
+            feeds = [BodiedBottoms(feeds, body)]
         if self._found is None:
             # before any partner keeps something under the model's name
             self._save(finished=False)
@@ -149,7 +168,11 @@ class _Run:
         digests = {bottom.owner: bottom.finish(keep=keep, best=best) for bottom in remote}
         half = self._half(digests, best)
         seconds = {bottom.owner: bottom.seconds for bottom in remote}
-        return Trained(half, self._losses, {"": time.perf_counter() - started} | seconds)
+        if self._params.max_wait is not None:
+            n_batches = self._epoch * self._batches.per_epoch
+            warn_of_late(self._late, n_batches, self._params.max_wait)
+        seconds[""] = time.perf_counter() - started
+        return Trained(half, self._losses, seconds, self._late)
 
     def _local_bottom(self, owner: str, columns: ColumnTable) -> LocalBottom:
         place = len(self._heads)
@@ -163,6 +186,14 @@ class _Run:
                 raise ModelError(f"The checkpoint of model {self._model_id}: {error}.") from error
         self._heads.append(head)
         return self._make_local(owner, learner, plan.width, plan.dtype)
+
+    def _feed(self, bottom: Bottom) -> Feed:
+        """A bottom as the top sees it: of a feature party rows may be left out."""
+        rate = self._params.party_dropout
+        if not bottom.owner or not rate:
+            return bottom
+        seed = derive(self._seed, ABSENCE, self._number[bottom.owner])
+        return DroppingFeed(bottom, DroppedRows(rate, self._batches, seed))
 
     def _make_body(self) -> LocalBody | None:
         """The body, if a party of pooled training computes one."""
@@ -229,10 +260,14 @@ class _Run:
             answers.append(partner.peer.submit(request))
         for partner, answer in zip(self._partners, answers, strict=True):
             check_ready(partner.peer.name, answer.result(), self._batches)
-        return [
-            RemoteBottom(partner.peer, plan)
-            for partner, plan in zip(self._partners, plans, strict=True)
-        ]
+        peers = [partner.peer for partner in self._partners]
+        return [self._remote(peer, plan) for peer, plan in zip(peers, plans, strict=True)]
+
+    def _remote(self, peer: Peer, plan: BottomPlan) -> RemoteBottom:
+        """A partner's bottom; whether it is waited for as long as it takes is in the plan."""
+        if not plan.skips:
+            return RemoteBottom(peer, plan)
+        return PunctualBottom(peer, plan, self._patience, self._late.get(peer.name, 0))
 
     def _plan(self, rows: NDArray[np.int32], owner: str, width: int) -> BottomPlan:
         params = self._params
@@ -242,6 +277,7 @@ class _Run:
             batch_size=params.batch_size,
             batch_seed=derive(self._seed, BATCHES),
             in_flight=params.in_flight,
+            skips=params.may_be_late(owner),
             local_steps=params.local_steps,
             width=width,
             dtype=params.dtype,
@@ -298,8 +334,13 @@ class _Run:
         """Measure, remember the best weights, keep everything; True ends training."""
         monitor, n_done = self._task.monitor, end.epoch + 1
         self._losses.append(end.loss)
-        stop = monitor(_Scored(self._score(trainer), n_done))
+        scores = self._score(trainer)
+        stop = monitor(_Scored(scores[0], n_done))
         best = monitor.best_iteration == end.epoch
+        if self._may_miss and (best or monitor.best_iteration is None):
+            missing = ["", *self._may_miss]
+            self._without = dict(zip(missing, map(monitor.measure, scores), strict=True))
+        self._late = {b.owner: b.late for b in bottoms if isinstance(b, PunctualBottom)}
         durable = self._recovery.path is not None
         self._epoch = n_done
         if best or durable:
@@ -312,15 +353,20 @@ class _Run:
         self._save(finished=stop or n_done == self._params.n_epochs)
         return stop
 
-    def _score(self, trainer: Trainer) -> NDArray[np.float64]:
-        """Raw scores of the rows that are evaluated, in an array of all rows."""
+    def _score(self, trainer: Trainer) -> list[NDArray[np.float64]]:
+        """Raw scores of the rows that are evaluated, in an array of all rows.
+
+        First with all parties, then without each of those that may be missing.
+        """
         rows, n_outputs = self._task.evaluated, self._task.objective.n_outputs
-        raw = np.zeros((self._table.n_rows, *([] if n_outputs == 1 else [n_outputs])))
+        shape = (self._table.n_rows, *([] if n_outputs == 1 else [n_outputs]))
+        scores = [np.zeros(shape) for _ in ["", *self._may_miss]]
         if len(rows):
             # as they are named: the order of the table must not show
             named = np.flatnonzero(np.isin(self._order, rows)).astype(np.int32)
-            raw[self._order[named]] = trainer.score(named)
-        return raw
+            for raw, of_named in zip(scores, trainer.score(named, self._may_miss), strict=True):
+                raw[self._order[named]] = of_named
+        return scores
 
     def _save(self, finished: bool) -> None:
         """Write the checkpoint, if there is to be one."""
@@ -335,6 +381,8 @@ class _Run:
             epoch=self._epoch,
             history=self._task.monitor.history,
             losses=tuple(None if math.isnan(loss) else loss for loss in self._losses),
+            metrics_without=self._without,
+            late=self._late,
             finished=finished,
         )
         states = tuple(bottom.learner.trainable.state() for bottom in self._local)
@@ -358,6 +406,8 @@ class _Run:
             dtype=params.dtype,
             codec=params.codec,
             best_epoch=task.monitor.best_iteration,
+            party_dropout=params.party_dropout,
+            metrics_without=self._without,
             feature_names=table.columns.feature_names,
             categories=table.columns.categories,
             named=table.named,

@@ -76,6 +76,7 @@ class Learner:
         self._own: Weights = self.trainable.parameters
         self._flights: deque[_Flight] = deque()
         self._next = 0
+        self._drawn_for = -1
         self._stash: Weights | None = None
 
     def exchange(
@@ -86,11 +87,12 @@ class Learner:
         Parameters
         ----------
         gradient_of : int or None
-            The oldest batch in flight.
+            The oldest batch in flight; with ``plan.skips`` a later one, too, and those before it
+            are given up.
         gradient : tuple of arrays, or None
-            Of what was sent for that batch, encoded by `codec`.
+            Of what was sent for that batch, encoded by `codec`. Without one it is given up, too.
         forward : int or None
-            The next batch.
+            The next batch; with ``plan.skips`` a later one, too.
 
         Returns
         -------
@@ -107,9 +109,13 @@ class Learner:
             If the bottom's own numbers are not finite.
         """
         self.check_turn(gradient_of, forward)
-        if gradient is not None:
-            decoded = self._read(gradient)
-            self._learn(self._flights.popleft(), decoded)
+        if gradient_of is not None:
+            due = next(flight for flight in self._flights if flight.number == gradient_of)
+            decoded = None if gradient is None else self._read(due, gradient)
+            while self._flights.popleft() is not due:
+                pass
+            if decoded is not None:
+                self._learn(due, decoded)
         return None if forward is None else self._forward(forward)
 
     def evaluate(self, rows: NDArray[np.int32]) -> Arrays:
@@ -135,12 +141,13 @@ class Learner:
     @property
     def resting(self) -> bool:
         """Whether no batch is in flight, and as many epochs as were begun are through."""
-        return not self._flights and self.batches.begins_epoch(self._next)
+        through = self._plan.skips or self.batches.begins_epoch(self._next)
+        return not self._flights and through
 
     @property
     def epoch(self) -> int:
-        """Epochs that are through, if it is `resting`."""
-        return self.batches.epoch_of(self._next)
+        """Epochs that were begun; they are through, if it is `resting`."""
+        return -(-self._next // self.batches.per_epoch)
 
     def restore(self, state: Tensors, epoch: int) -> None:
         """Go on where the network's state was taken, after so many epochs.
@@ -160,32 +167,41 @@ class Learner:
         ------
         TurnError
         """
-        oldest = self._flights[0].number if self._flights else None
-        if gradient_of is not None and gradient_of != oldest:
-            raise TurnError(
-                f"gradient_of={gradient_of}, and the oldest batch in flight is {oldest}"
-            )
-        left = len(self._flights) - (gradient_of is not None)
+        left = [flight.number for flight in self._flights]
+        if gradient_of is not None:
+            due = left if self._plan.skips else left[:1]
+            if gradient_of not in due:
+                oldest = left[0] if left else None
+                raise TurnError(
+                    f"gradient_of={gradient_of}, and the oldest batch in flight is {oldest}"
+                )
+            left = [number for number in left if number > gradient_of]
         if forward is not None:
-            if forward != self._next:
+            if forward != self._next and not self._may_skip_to(forward):
                 raise TurnError(f"forward={forward}, and the next batch is {self._next}")
-            if left >= self._plan.in_flight:
-                raise TurnError(f"{left} batches are in flight, and in_flight is no more")
-            if left and self.batches.begins_epoch(forward):
-                raise TurnError(f"batch {forward} begins an epoch, and {left} are in flight")
+            if len(left) >= self._plan.in_flight:
+                raise TurnError(f"{len(left)} batches are in flight, and in_flight is no more")
+            if left and self.batches.epoch_of(forward) != self.batches.epoch_of(left[-1]):
+                raise TurnError(f"batch {forward} begins an epoch, and {len(left)} are in flight")
         elif gradient_of is None:
             raise TurnError("neither a gradient nor a batch is named")
 
-    def _read(self, gradient: Arrays) -> Tensor:
-        flight, plan = self._flights[0], self._plan
+    def _may_skip_to(self, forward: int) -> bool:
+        """Whether the batches before this one may be left out: it must be of the epoch, or next."""
+        first_of_next = self.epoch * self.batches.per_epoch
+        return self._plan.skips and self._next < forward <= first_of_next
+
+    def _read(self, flight: _Flight, gradient: Arrays) -> Tensor:
+        plan = self._plan
         decoded = self.codec.decode_gradient(gradient, flight.sent, plan.width, plan.dtype)
         if not is_finite(decoded):
             raise PayloadError(f"the gradient of batch {flight.number} is not finite")
         return decoded
 
     def _forward(self, number: int) -> Arrays:
-        if self.batches.begins_epoch(number):
-            self._draw_anew(self.batches.epoch_of(number))
+        epoch = self.batches.epoch_of(number)
+        if epoch != self._drawn_for:
+            self._draw_anew(epoch)
         inputs = self._inputs.batch(self.table_rows(number))
         weights = self._weights_to_use()
         own = weights is self._own
@@ -227,6 +243,7 @@ class Learner:
         self.trainable.step()
 
     def _draw_anew(self, epoch: int) -> None:
+        self._drawn_for = epoch
         self._generator.manual_seed(derive(self._plan.seed, TRAINING, epoch))
         self._evaluation.manual_seed(derive(self._plan.seed, EVALUATION, epoch))
 

@@ -35,6 +35,8 @@ Digest = Annotated[str, Meta(pattern=r"^([0-9a-f]{64})?$")]
 Name = Annotated[str, Meta(min_length=1)]
 Positive = Annotated[int, Meta(ge=1, lt=2**31)]
 Tensors = dict[str, Tensor]
+MetricsWithout = dict[str, dict[str, dict[str, float]]]
+"""By the party that is missing ("" for nobody), evaluation set and metric."""
 
 
 def new_model_id() -> str:
@@ -164,6 +166,11 @@ class TopHead(msgspec.Struct, frozen=True, kw_only=True, tag="secureboost.top"):
     body_at : str
         Who computes it, if there is one and it does not lie in this file.
     dtype, codec : str
+    party_dropout : float
+        Above 0 parties may be missing where rows are scored.
+    metrics_without : dict
+        What evaluation rows were scored like, by the kept weights, with all parties ("") and
+        without each one that may be missing; empty without party dropout or evaluation rows.
     best_epoch : int or None
         The epoch whose weights are kept, from 0, where early stopping chose it.
     feature_names : tuple of str
@@ -196,6 +203,8 @@ class TopHead(msgspec.Struct, frozen=True, kw_only=True, tag="secureboost.top"):
     dtype: str
     codec: str
     best_epoch: int | None = None
+    party_dropout: float = 0.0
+    metrics_without: MetricsWithout = {}
     feature_names: tuple[str, ...]
     categories: Categories
     named: bool

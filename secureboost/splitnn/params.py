@@ -21,7 +21,13 @@ _WHOLE = {
     "width": (1, 65_536),
     "body_width": (1, 65_536),
 }
-_REAL = {"learning_rate": (0.0, 1e3), "momentum": (0.0, 1.0), "weight_decay": (0.0, 1e3)}
+_REAL = {
+    "learning_rate": (0.0, 1e3),
+    "momentum": (0.0, 1.0),
+    "weight_decay": (0.0, 1e3),
+    "party_dropout": (0.0, 1.0),
+}
+LONGEST_WAIT = 3600.0
 _DTYPES = ("float32", "float64")
 
 
@@ -55,6 +61,10 @@ class NetParams:
     dtype : str
     codec : str
     label_protections, feature_protections : tuple of Choice
+    party_dropout : float
+        Probability that a feature party is missing in a row of training (`party_dropout`).
+    max_wait : float or None
+        Seconds that a batch waits for feature parties (`late`); None: as long as it takes.
 
     Raises
     ------
@@ -82,17 +92,20 @@ class NetParams:
     codec: str = "identity"
     label_protections: tuple[Choice, ...] = ()
     feature_protections: tuple[Choice, ...] = ()
+    party_dropout: float = 0.0
+    max_wait: float | None = None
 
     def __post_init__(self) -> None:
         for name, (low, high) in _WHOLE.items():
             _check_whole(name, getattr(self, name), low, high)
-        self._check_masked()
         for name, limits in _REAL.items():
             _check_real(name, getattr(self, name), *limits)
         if self.learning_rate == 0.0:
             raise ConfigError("is 0; it must lie above", "learning_rate")
         if self.max_norm is not None:
             _check_real("max_norm", self.max_norm, 0.0, 1e30)
+        self._check_absence()
+        self._check_masked()
         if self.dtype not in _DTYPES:
             raise ConfigError(f"is {self.dtype!r}; it must be one of {', '.join(_DTYPES)}", "dtype")
         check_optimiser(self)
@@ -104,6 +117,22 @@ class NetParams:
         label_protections(self.label_protections)
         feature_protections(self.feature_protections)
 
+    def _check_absence(self) -> None:
+        if self.party_dropout == 1.0:
+            raise ConfigError("is 1; it must lie below", "party_dropout")
+        if self.max_wait is None:
+            return
+        _check_real("max_wait", self.max_wait, 0.0, LONGEST_WAIT)
+        if self.max_wait == 0.0:
+            raise ConfigError("is 0; it must lie above", "max_wait")
+        if self.party_dropout == 0.0:
+            raise ConfigError(
+                f"is {self.max_wait:g} and party_dropout is 0. Batches that come too late are left "
+                "out, and only a network that was trained with rows left out bears it: set "
+                "party_dropout, for instance 0.1",
+                "max_wait",
+            )
+
     def _check_masked(self) -> None:
         if self.codec != MASKED_SUM:
             return
@@ -112,6 +141,12 @@ class NetParams:
                 f"is {self.body!r}, and codec is {MASKED_SUM!r}: whoever computes the body would "
                 "read the sum, and knows a summand of it. Leave body out, or take another codec",
                 "body",
+            )
+        if self.party_dropout:
+            raise ConfigError(
+                f"is {self.party_dropout:g}, and codec is {MASKED_SUM!r}: the masks of a sum "
+                "cancel only if all members are there. Set party_dropout=0, or take another codec",
+                "party_dropout",
             )
 
     @property
@@ -135,6 +170,10 @@ class NetParams:
     def bottom_of(self, owner: str) -> Choice:
         """The bottom of a party; it is proposed to a feature party."""
         return self.bottoms.get(owner, Choice(self.architecture, dict(self.bottom)))
+
+    def may_be_late(self, owner: str) -> bool:
+        """Whether a party is left out of batches that it is late for; that of the body is not."""
+        return self.max_wait is not None and owner not in ("", self.body)
 
     def codec_of(self, owner: str) -> str:
         """How what a party's bottom gives travels."""
@@ -188,6 +227,12 @@ def check_owners(params: NetParams, owners: Sequence[str]) -> None:
     """
     others = [name for name in owners if name]
     known = ", ".join(map(repr, others)) or "nobody else"
+    if params.party_dropout and not others:
+        raise ConfigError(
+            f"is {params.party_dropout:g}, and there is no feature party to be left out; pass "
+            "parties, or column_owner",
+            "party_dropout",
+        )
     if params.codec == MASKED_SUM and len(others) < 2:
         raise ConfigError(
             f"is {MASKED_SUM!r}, and there is: {known}. A sum hides its summands if there are two "

@@ -18,7 +18,10 @@ class BottomPlan:
         Rows of the training, as positions in the table; those to train on first.
     n_training, batch_size, batch_seed : int
         See `batches.Batches`.
-    in_flight, local_steps : int
+    in_flight : int
+    skips : bool
+        Whether batches may be left out (`late`).
+    local_steps : int
     width : int
     dtype : str
     architecture : Choice
@@ -36,6 +39,7 @@ class BottomPlan:
     batch_size: int
     batch_seed: int
     in_flight: int
+    skips: bool
     local_steps: int
     width: int
     dtype: str

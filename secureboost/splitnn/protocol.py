@@ -129,6 +129,9 @@ class SetupBottom(Request[BottomReady], frozen=True, kw_only=True):
         Which batches there are, see `batches.Batches`.
     in_flight : int
         At most so many batches wait for their gradient.
+    skips : bool
+        Batches may be left out: the label party does not wait for this party longer than it
+        wants.
     local_steps : int
         Steps of the optimiser for one gradient (FedBCD, Liu et al. 2019).
     width : int
@@ -155,6 +158,7 @@ class SetupBottom(Request[BottomReady], frozen=True, kw_only=True):
     batch_size: Positive
     batch_seed: Count
     in_flight: Annotated[int, msgspec.Meta(ge=1, le=MOST_IN_FLIGHT)]
+    skips: bool
     local_steps: Annotated[int, msgspec.Meta(ge=1, le=1000)]
     width: Width
     dtype: Literal["float32", "float64"]
@@ -193,16 +197,20 @@ class Exchange(Request[Activations], frozen=True, kw_only=True):
 
     Reveals: to the feature party, the gradient of the loss by each number that it sent, row by row:
     zeros where a row has weight 0. Without protections this tells much about each row's label:
-    sign and size of a row's gradient follow from it.
+    sign and size of a row's gradient follow from it. Zeros for a row say that the party was left
+    out of it (`party_dropout`), which is drawn without regard to labels; a batch that is given up
+    or left out, that it came too late.
 
     Attributes
     ----------
     gradient_of : int
-        The batch whose gradient this is: the oldest in flight, or `NO_BATCH`.
+        The batch whose gradient this is: the oldest in flight, or `NO_BATCH`. With
+        `SetupBottom.skips` a later one, too: those before it are given up.
     forward : int
-        The batch that is wanted: the next one, or `NO_BATCH`.
+        The batch that is wanted: the next one, or `NO_BATCH`. With `SetupBottom.skips` a later one
+        of the epoch or the first of the next, too.
     gradient : array, uint8
-        Empty without a gradient.
+        Empty without a gradient; with `SetupBottom.skips` that gives the batch up.
     """
 
     gradient_of: BatchNumber

@@ -27,6 +27,9 @@ BODY = TOP + 2
 ORDER = TOP + 3
 """The stream of the order in which rows are named to partners."""
 
+ABSENCE = TOP + 4
+"""The stream of the rows in which a party is missing (`party_dropout`), by the party's number."""
+
 INITIAL, TRAINING, EVALUATION, LABELS = range(4)
 """What a party draws for: weights, an epoch's training, an epoch's evaluation, its labels."""
 

@@ -69,12 +69,21 @@ class RemoteBottom(CutBottom):
     def _ask(
         self, gradient_of: int | None, gradient: Arrays | None, batch: int | None
     ) -> Callable[[], Arrays]:
+        future = self._send(gradient_of, gradient, batch)
+        n_rows = 0 if batch is None else self._batches.n_rows(batch)
+        step = batch if batch is not None else gradient_of or 0
+        return lambda: self._read(future, n_rows, step)
+
+    def _send(
+        self, gradient_of: int | None, gradient: Arrays | None, batch: int | None
+    ) -> Future[Activations]:
+        """Begin an exchange."""
         payload = np.zeros(0, np.uint8)
         if gradient is not None and gradient_of is not None:
             n_rows = self._batches.n_rows(gradient_of)
             layout = self._codec.gradient_layout(n_rows, self.width, self._dtype)
             payload = pack(gradient, layout)
-        future = self._peer.submit(
+        return self._peer.submit(
             Exchange(
                 gradient_of=NO_BATCH if gradient_of is None else gradient_of,
                 forward=NO_BATCH if batch is None else batch,
@@ -82,9 +91,6 @@ class RemoteBottom(CutBottom):
             ),
             ahead=True,
         )
-        n_rows = 0 if batch is None else self._batches.n_rows(batch)
-        step = batch if batch is not None else gradient_of or 0
-        return lambda: self._read(future, n_rows, step)
 
     def _ask_evaluation(self, rows: NDArray[np.int32]) -> Callable[[], Arrays]:
         future = self._peer.submit(Evaluate(rows=rows), ahead=True)
@@ -147,6 +153,7 @@ def setup_message(
         batch_size=plan.batch_size,
         batch_seed=plan.batch_seed,
         in_flight=plan.in_flight,
+        skips=plan.skips,
         local_steps=plan.local_steps,
         width=plan.width,
         dtype="float64" if plan.dtype == "float64" else "float32",

@@ -1,7 +1,7 @@
 """The label party's role in prediction: asks for activations, scores them."""
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Collection, Sequence
 from concurrent.futures import Future
 
 import numpy as np
@@ -102,7 +102,11 @@ class LoadedModel:
 
 
 def raw_scores(
-    model: LoadedModel, columns: ColumnTable, n_rows: int, partners: Sequence[NetPartner]
+    model: LoadedModel,
+    columns: ColumnTable,
+    n_rows: int,
+    partners: Sequence[NetPartner],
+    without: Collection[str] = (),
 ) -> NDArray[np.float64]:
     """Score rows.
 
@@ -113,7 +117,9 @@ def raw_scores(
         Own columns, and all columns of a pooled model.
     n_rows : int
     partners : sequence of NetPartner
-        In the order of ``model.head.partners``.
+        In the order of ``model.head.partners``, but for those that are missing.
+    without : collection of str
+        Parties that are missing: zeros stand for what their bottoms would give.
 
     Returns
     -------
@@ -134,25 +140,37 @@ def raw_scores(
     if masked and partners:
         order, ask = _secret_order(model.secret, positions), _AskingMember
         agree_masks([partner.peer for partner in partners])
-    asking = [
-        ask(partner, of_model, head, order)
-        for partner, of_model in zip(partners, head.partners, strict=True)
-    ]
-    scorers = model.scorers(columns)
-    owners = [*(part.party for part in head.bottoms), *(part.name for part in head.partners)]
+    present = [of_model for of_model in head.partners if of_model.name not in without]
+    asking = {
+        of_model.name: ask(partner, of_model, head, order)
+        for partner, of_model in zip(partners, present, strict=True)
+    }
+    scorers = [scorer for scorer in model.scorers(columns) if scorer.head.party not in without]
+    width_of = {bottom.party: bottom.width for bottom in head.bottoms}
+    width_of |= {partner.name: partner.width for partner in head.partners}
 
     def evaluate(places: NDArray[np.int32]) -> list[Pending]:
-        remote = [party.ask(int(places[0]), int(places[-1]) + 1) for party in asking]
-        own = [scorer.activations(order.rows[places].astype(np.int32)) for scorer in scorers]
-        answers = [*(Pending(_given(values)) for values in own), *remote]
+        first, behind = int(places[0]), int(places[-1]) + 1
+        answers = {name: partner.ask(first, behind) for name, partner in asking.items()}
+        rows = order.rows[places].astype(np.int32)
+        for scorer in scorers:
+            answers[scorer.head.party] = _given(scorer.activations(rows))
+        for party in without:
+            nothing = torch.zeros((len(rows), width_of[party]), dtype=DTYPES[head.dtype])
+            answers[party] = _given(nothing)
+        inputs = {party: answers[party] for party in width_of}
         if masked:
-            answers = [*sum_answers(dict(zip(owners, answers, strict=True)), head.dtype).values()]
-        if head.body is None:
-            return answers
-        return [Pending(lambda: model.through_body([a.result() for a in answers], partners))]
+            inputs = sum_answers(inputs, head.dtype)
+        return [*inputs.values()]
+
+    def score(answers: list[Pending]) -> NDArray[np.float64]:
+        activations = [answer.result() for answer in answers]
+        if head.body is not None:
+            activations = [model.through_body(activations, partners)]
+        return model.top.score(activations)
 
     widths = head.widths if head.body is None else [*head.widths, head.body.width]
-    return score_rows(model.top, widths, np.arange(n_rows, dtype=np.int32), evaluate)[order.places]
+    return score_rows(score, widths, np.arange(n_rows, dtype=np.int32), evaluate)[order.places]
 
 
 class _Asking:
@@ -175,7 +193,7 @@ class _Asking:
         question = self._rows.about(first, behind)
         shape, dtype = (behind - first, self._width), DTYPES[self._head.dtype]
         if not question:
-            return Pending(_given(torch.zeros(shape, dtype=dtype)))
+            return _given(torch.zeros(shape, dtype=dtype))
         request = Predict(model_id=self._head.model_id, rows=question.rows)
         future = self._peer.submit(request, ahead=True)
 
@@ -233,5 +251,6 @@ def _secret_order(secret: bytes, positions: NDArray[np.int32]) -> RowOrder:
     return RowOrder(np.argsort(words))
 
 
-def _given(values: Tensor) -> Callable[[], Tensor]:
-    return lambda: values
+def _given(values: Tensor) -> Pending:
+    """Activations that are there already."""
+    return Pending(lambda: values)

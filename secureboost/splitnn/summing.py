@@ -15,7 +15,7 @@ from torch import Tensor
 
 from parties.peer import Peer
 from secureboost.errors import IntegrityError
-from secureboost.splitnn.bottoms import Bottom, Feed, Pending, asked_first
+from secureboost.splitnn.bottoms import Bottom, Evaluated, Feed, Pending, asked_first
 from secureboost.splitnn.masking import read_sum
 from secureboost.splitnn.masking_protocol import AgreeMasks, OfferMaskKey
 from secureboost.splitnn.tensors import from_array
@@ -46,7 +46,7 @@ class SummedBottoms(Feed):
             return Pending(lambda: torch.stack([part.result() for part in answers.values()])[0])
         return _sum(answers, self._dtype)
 
-    def evaluate(self, rows: NDArray[np.int32]) -> Pending:
+    def evaluate(self, rows: NDArray[np.int32]) -> Evaluated:
         """See `Feed.evaluate`."""
         asked = {place: self._bottoms[place].evaluate(rows) for place in self._order}
         return _sum(self._named(asked), self._dtype)
@@ -77,7 +77,7 @@ def sum_answers(answers: Mapping[str, Pending], dtype: str) -> dict[str, Pending
     return own | {", ".join(members): _sum(members, dtype)}
 
 
-def _sum(answers: Mapping[str, Pending], dtype: str) -> Pending:
+def _sum(answers: Mapping[str, Pending], dtype: str) -> Evaluated:
     """Wait for what all members give, and add it up."""
 
     def read() -> Tensor:
@@ -85,7 +85,7 @@ def _sum(answers: Mapping[str, Pending], dtype: str) -> Pending:
         total = read_sum({name: part.view(np.uint64) for name, part in words.items()})
         return from_array(total, np.dtype(dtype))
 
-    return Pending(read)
+    return Evaluated(read)
 
 
 def agree_masks(peers: Sequence[Peer]) -> None:

@@ -121,8 +121,11 @@ class Trained:
         Mean loss of the training rows, after each epoch.
     seconds : dict of str to float
         How long each partner computed, and the whole training ("").
+    late : dict of str to int
+        With ``max_wait`` how many batches each partner was left out of.
     """
 
     half: bytes
     losses: list[float]
     seconds: dict[str, float]
+    late: dict[str, int]

@@ -10,20 +10,21 @@ those.
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
 from secureboost.splitnn.batches import Batches
-from secureboost.splitnn.bottoms import Feed, Pending, asked_first
+from secureboost.splitnn.bottoms import Evaluated, Feed, Pending, asked_first
 from secureboost.splitnn.params import NetParams
-from secureboost.splitnn.top import TopLearner, TopNetwork
+from secureboost.splitnn.top import TopLearner
 
 EVALUATED_BYTES = 8 << 20
 """Rows are evaluated so many at a time that a bottom's answer stays below this."""
 
-Evaluate = Callable[[NDArray[np.int32]], list[Pending]]
+Asked = TypeVar("Asked")
 
 
 @dataclass(frozen=True)
@@ -87,10 +88,31 @@ class Trainer:
             if after_epoch(EpochEnd(epoch, loss)):
                 return
 
-    def score(self, rows: NDArray[np.int32]) -> NDArray[np.float64]:
-        """Raw scores of rows of the training as the weights are now, see `score_rows`."""
+    def score(
+        self, rows: NDArray[np.int32], parties: Sequence[str] = ()
+    ) -> list[NDArray[np.float64]]:
+        """Raw scores of rows as the weights are now; then, for each party, those without it.
+
+        Parameters
+        ----------
+        rows : array, int32
+            Positions among all rows of the training.
+        parties : sequence of str
+            Each is missing in turn; bottoms are asked once all the same.
+
+        Returns
+        -------
+        list of arrays of shape (n_rows,) or (n_rows, n_outputs), float64
+        """
         widths = [bottom.widest for bottom in self._bottoms]
-        return score_rows(self._top.network, widths, rows, self._evaluate)
+        network = self._top.network
+
+        def score(answers: list[Evaluated]) -> NDArray[np.float64]:
+            inputs = [[answer.result() for answer in answers]]
+            inputs += [[answer.without(party) for answer in answers] for party in parties]
+            return np.stack([network.score(of_all) for of_all in inputs], axis=1)
+
+        return list(np.moveaxis(score_rows(score, widths, rows, self._evaluate), 1, 0))
 
     def _epoch(self, epoch: int) -> float:
         """One pass over the training rows; returns the mean loss."""
@@ -129,19 +151,23 @@ class Trainer:
             answers[place] = self._bottoms[place].exchange(gradient, batch)
         return [answers[place] for place in range(len(self._bottoms))]
 
-    def _evaluate(self, rows: NDArray[np.int32]) -> list[Pending]:
+    def _evaluate(self, rows: NDArray[np.int32]) -> list[Evaluated]:
         answers = {place: self._bottoms[place].evaluate(rows) for place in self._order}
         return [answers[place] for place in range(len(self._bottoms))]
 
 
 def score_rows(
-    top: TopNetwork, widths: Sequence[int], rows: NDArray[np.int32], evaluate: Evaluate
+    score: Callable[[Asked], NDArray[np.float64]],
+    widths: Sequence[int],
+    rows: NDArray[np.int32],
+    evaluate: Callable[[NDArray[np.int32]], Asked],
 ) -> NDArray[np.float64]:
     """Score rows, so many at a time; the next ones are on their way.
 
     Parameters
     ----------
-    top : TopNetwork
+    score : callable
+        Waits for what was asked for and scores it.
     widths : sequence of int
         Of the bottoms.
     rows : array of shape (n_rows,), int32
@@ -150,13 +176,15 @@ def score_rows(
 
     Returns
     -------
-    array of shape (n_rows,) or (n_rows, n_outputs), float64
+    array of shape (n_rows, ...), float64
+        What `score` gives, of all rows.
     """
     step = max(1, EVALUATED_BYTES // (8 * max(widths)))
     parts = []
-    pending = evaluate(rows[:step])
-    for behind in range(step, len(rows) + step, step):
-        upcoming = evaluate(rows[behind : behind + step]) if behind < len(rows) else []
-        parts.append(top.score([answer.result() for answer in pending]))
-        pending = upcoming
+    asked = evaluate(rows[:step])
+    for behind in range(step, len(rows), step):
+        upcoming = evaluate(rows[behind : behind + step])
+        parts.append(score(asked))
+        asked = upcoming
+    parts.append(score(asked))
     return np.concatenate(parts)

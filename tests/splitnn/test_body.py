@@ -185,6 +185,7 @@ def local_body(widths=(4, 2), width=3, **changes):
         batch_size=4,
         batch_seed=1,
         in_flight=1,
+        skips=False,
         local_steps=1,
         width=4,
         dtype="float64",

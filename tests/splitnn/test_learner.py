@@ -24,6 +24,7 @@ PLAN = BottomPlan(
     batch_size=10,
     batch_seed=3,
     in_flight=1,
+    skips=False,
     local_steps=1,
     width=WIDTH,
     dtype="float64",

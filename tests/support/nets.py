@@ -194,6 +194,7 @@ def setup(**changes) -> SetupBottom:
             batch_size=4,
             batch_seed=1,
             in_flight=2,
+            skips=False,
             local_steps=1,
             width=WIDTH,
             dtype="float64",
