@@ -7,10 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from secureboost.errors import DataError
+from secureboost.errors import ConfigError, DataError
 from secureboost.splitnn.attacks import Recording
 from secureboost.splitnn.attacks.base import Floats
 from secureboost.splitnn.bottoms import LocalBottom, Pending
+from secureboost.splitnn.codecs import MASKED_SUM
 
 
 @dataclass(repr=False)
@@ -94,10 +95,23 @@ class Recorder:
         self.notes: dict[str, Notes] = {}
 
     def make_bottom(self, owner: str, *arguments: Any) -> LocalBottom:
-        """A bottom as `LocalBottom` is made; that of the label party has no cut to watch."""
+        """A bottom as `LocalBottom` is made; that of the label party has no cut to watch.
+
+        Raises
+        ------
+        secureboost.errors.ConfigError
+            If nothing of one party can be read at its cut.
+        """
         if not owner:
             return LocalBottom(owner, *arguments)
         bottom = _RecordedBottom(owner, *arguments)
+        if bottom.learner.codec.name == MASKED_SUM:
+            raise ConfigError(
+                f"is {MASKED_SUM!r}: the label party reads no party's activations but the sum of "
+                "all, and attacks work on one party's. Audit with codec='identity' to see what "
+                "one party's would tell, and what gradients do",
+                "codec",
+            )
         self.notes[owner] = bottom.notes
         return bottom
 

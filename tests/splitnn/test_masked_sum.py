@@ -21,6 +21,7 @@ from parties.errors import PeerRefusedError, PeerUnreachableError
 from parties.messages import Ack
 from parties.peer import Transport
 from secureboost import FeatureParty, NetTerms, SplitNNClassifier, SplitNNRegressor, pool_tables
+from secureboost.align.options import AlignOptions
 from secureboost.errors import ConfigError, IntegrityError
 from secureboost.splitnn.mask_terms import MaskTerms, simulated_masks
 from secureboost.splitnn.masking import from_fixed
@@ -38,6 +39,7 @@ from secureboost.splitnn.protocol import (
     Predict,
     SetupBottom,
 )
+from secureboost.splitnn.recorder import Recorder
 from secureboost.splitnn.store import MemoryBottoms
 
 SUM = "masked_sum"
@@ -383,6 +385,25 @@ def test_one_party_is_no_sum():
         NETS[1].fit([FeatureParty("party1", NETS[1].tables["party1"])], codec=SUM)
     with pytest.raises(ConfigError, match="there is: nobody else"):
         SplitNNClassifier(codec=SUM).fit(np.eye(4), [0, 1, 0, 1])
+
+
+def test_an_audit_of_what_cannot_be_read():
+    model = SplitNNClassifier(codec=SUM, cut_width=4, n_epochs=1)
+    model._make_local = Recorder().make_bottom
+    pooled, owner = pool_tables(NETS[2].X, NETS[2].tables)
+    with pytest.raises(ConfigError, match="the label party reads no party's activations but the"):
+        model.fit(pooled, NETS[2].y, column_owner=owner)
+
+
+def test_rows_cannot_be_hidden_among_padding_in_a_prediction():
+    """Every member would have to have the same padding rows."""
+    net = NETS[2]
+    model = net.fit(members(), codec=SUM)
+    parties = members(align=AlignOptions(padding=20))
+    for party, trained in zip(parties, model.parties_, strict=True):
+        party.nets.store = trained.nets.store
+    with pytest.raises(ConfigError, match=r"hidden among padding rows.*align\.padding = 0"):
+        model.raw_scores(net.X, parties=parties)
 
 
 def test_a_party_without_members_refuses():
