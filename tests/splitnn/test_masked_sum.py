@@ -370,6 +370,7 @@ def test_a_key_in_another_name_is_found_out():
     ("parameters", "message"),
     [
         ({"body": "party1"}, "whoever computes the body would read the sum"),
+        ({"party_dropout": 0.1}, "cancel only if all members are there"),
         ({"codec": "masked_sum:8"}, "'masked_sum' takes no options and goes with no other codec"),
         ({"codec": "topk:0.1+masked_sum"}, "goes with no other codec"),
         ({"codec": "masked_sums"}, "Did you mean 'masked_sum'"),
