@@ -15,6 +15,7 @@ from secureboost.errors import ConfigError, did_you_mean
 from secureboost.gbdt import protocol
 from secureboost.gbdt.feature import FeatureSession
 from secureboost.splitnn import protocol as net_protocol
+from secureboost.splitnn import transitions as net_transitions
 from secureboost.splitnn.errors import TorchMissingError
 
 
@@ -55,7 +56,7 @@ def _open_net_session(table: Any, **_of_ciphers: Any) -> Service:
 
 GBDT_TRAINER = Trainer(protocol.TRAINER, protocol.MESSAGES, protocol.Code, FeatureSession)
 NET_TRAINER = Trainer(
-    net_protocol.TRAINER, net_protocol.MESSAGES, net_protocol.Code, _open_net_session
+    net_protocol.TRAINER, net_transitions.MESSAGES, net_protocol.Code, _open_net_session
 )
 ALIGN_TRAINER = Trainer(
     align_protocol.TRAINER, align_methods.MESSAGES, align_protocol.Code, AlignSession

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from parties.messages import Ack, MatchRows, Message, Refusal, Reply, Request, UseAlignment
 from parties.service import Service
 from secureboost.agreed_rows import AgreedRows, aligned_rows, matched_rows
+from secureboost.splitnn.body_protocol import BackwardBody, ForwardBody, PredictBody, SetupBody
 from secureboost.splitnn.errors import DivergedError, PayloadError, TurnError
 from secureboost.splitnn.feature_body import BodyScorer, HostedBody
 from secureboost.splitnn.feature_masks import FeatureMasks
@@ -21,25 +22,21 @@ from secureboost.splitnn.make import Scorer
 from secureboost.splitnn.masking_keys import MaskError
 from secureboost.splitnn.masking_protocol import AgreeMasks, OfferMaskKey
 from secureboost.splitnn.protocol import (
-    TRANSITIONS,
     Activations,
-    BackwardBody,
     BottomFinished,
     BottomReady,
     Code,
     Evaluate,
     Exchange,
     FinishBottom,
-    ForwardBody,
     KeepBottom,
     Predict,
-    PredictBody,
-    SetupBody,
     SetupBottom,
 )
 from secureboost.splitnn.table import PartyTable
 from secureboost.splitnn.terms import terms_of
 from secureboost.splitnn.threads import torch_threads
+from secureboost.splitnn.transitions import TRANSITIONS
 
 T = TypeVar("T")
 

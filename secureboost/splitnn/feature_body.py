@@ -9,22 +9,20 @@ from parties.messages import Refusal
 from secureboost.errors import ConfigError
 from secureboost.splitnn.body import LocalBody, evaluate_body, make_body
 from secureboost.splitnn.body_numbers import pack_numbers, unpack_numbers
+from secureboost.splitnn.body_protocol import (
+    BackwardBody,
+    CutGradients,
+    ForwardBody,
+    PredictBody,
+    SetupBody,
+)
 from secureboost.splitnn.errors import TurnError
 from secureboost.splitnn.feature_limits import check_fits
 from secureboost.splitnn.make import load_weights
 from secureboost.splitnn.model import BodyHead
 from secureboost.splitnn.plan import BottomPlan
 from secureboost.splitnn.policy import NetPolicy
-from secureboost.splitnn.protocol import (
-    NO_BATCH,
-    Activations,
-    BackwardBody,
-    Code,
-    CutGradients,
-    ForwardBody,
-    PredictBody,
-    SetupBody,
-)
+from secureboost.splitnn.protocol import NO_BATCH, Activations, Code
 from secureboost.splitnn.trainable import Tensors
 
 log = logging.getLogger(__name__)

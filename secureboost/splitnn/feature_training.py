@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from parties.messages import Ack, Refusal, SessionCode
+from secureboost.splitnn.body_protocol import SetupBody
 from secureboost.splitnn.feature_body import HostedBody, host_body
 from secureboost.splitnn.feature_limits import check_fits
 from secureboost.splitnn.feature_masks import Masking
@@ -29,7 +30,6 @@ from secureboost.splitnn.protocol import (
     Exchange,
     FinishBottom,
     KeepBottom,
-    SetupBody,
     SetupBottom,
 )
 from secureboost.splitnn.table import PartyTable

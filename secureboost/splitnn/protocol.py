@@ -1,21 +1,6 @@
 """What the label party may ask of a feature party to train a split network.
 
-::
-
-    open --MatchRows--> matched --SetupBottom--> training -----SetupBody----> hosting
-         UseAlignment   (Predict,                (Exchange,                   (the same,
-                         PredictBody,             Evaluate,                    ForwardBody,
-                         MatchRows,               KeepBottom)                  BackwardBody)
-                         UseAlignment,               |                            |
-                         OfferMaskKey,               |                            |
-                         AgreeMasks)                 |                            |
-                           ^                         |                            |
-                           +------ FinishBottom -----+----------------------------+
-
-Where the label party is to read only the sum of several parties' activations, they agree on masks
-first (`masking_protocol`). One party may compute the body of the top besides its bottom: that is
-the right-hand state (`body`). Requests in brackets leave the state as it is. The table is
-`TRANSITIONS`.
+What may be asked when is in `transitions`.
 
 Rows are positions in the list of ids that both sides proved to share
 (`parties.messages.MatchRows`), or in the rows that they agreed on before
@@ -40,15 +25,10 @@ from parties.messages import (
     Array,
     Bytes32,
     Count,
-    MatchRows,
-    Message,
     Reply,
     Request,
     ShortText,
-    UseAlignment,
 )
-from parties.service import Transitions
-from secureboost.splitnn.masking_protocol import AgreeMasks, MaskKeyOffered, OfferMaskKey
 from secureboost.splitnn.options import Choice
 
 TRAINER = "splitnn"
@@ -248,95 +228,6 @@ class Predict(Request[Activations], frozen=True, kw_only=True):
     rows: Int32Array
 
 
-class SetupBody(Request[Ack], frozen=True, kw_only=True):
-    """Compute the body of the top, too; batches and optimiser are those of `SetupBottom`.
-
-    Reveals: to the feature party, how many numbers each party's bottom gives, and what the body of
-    the top is like.
-
-    Attributes
-    ----------
-    widths : tuple of int
-        Of what the bottoms give, in their order.
-    width : int
-        Numbers that the body gives for a row.
-    architecture : Choice
-        Whose top it is.
-    """
-
-    widths: Annotated[tuple[Width, ...], msgspec.Meta(min_length=1, max_length=64)]
-    width: Width
-    architecture: Choice
-
-
-class ForwardBody(Request[Activations], frozen=True, kw_only=True):
-    """Give what the body gives for these activations.
-
-    Reveals: to the feature party, what every party's bottom gives for the rows of a batch. To the
-    label party, what the body gives.
-
-    Attributes
-    ----------
-    batch : int
-        The next one; `NO_BATCH` to evaluate without learning.
-    n_rows : int
-    activations : array, uint8
-        Those of all bottoms, one after the other.
-    """
-
-    batch: BatchNumber
-    n_rows: Positive
-    activations: Payload
-
-
-class CutGradients(Reply, frozen=True, kw_only=True):
-    """The gradients by what each bottom gave.
-
-    Reveals: to the label party, what it hands on to each party (`Exchange.gradient`).
-
-    Attributes
-    ----------
-    payload : array, uint8
-        Those of all bottoms, one after the other.
-    """
-
-    payload: Payload
-
-
-class BackwardBody(Request[CutGradients], frozen=True, kw_only=True):
-    """Learn from the gradient of the batch that waits for it.
-
-    Reveals: to the feature party, the gradient of the loss by each number that the body gave, row
-    by row: of the labels as much as `Exchange.gradient` does without a body.
-
-    Attributes
-    ----------
-    batch : int
-    gradient : array, uint8
-    """
-
-    batch: BatchNumber
-    gradient: Payload
-
-
-class PredictBody(Request[Activations], frozen=True, kw_only=True):
-    """Give what the body of a trained model gives for these activations.
-
-    Reveals: to the feature party, what every party's bottom gives for rows that are scored.
-
-    Attributes
-    ----------
-    model_id : str
-    n_rows : int
-    activations : array, uint8
-        Those of all bottoms, one after the other.
-    """
-
-    model_id: ModelId
-    n_rows: Positive
-    activations: Payload
-
-
 class KeepBottom(Request[Ack], frozen=True, kw_only=True):
     """Keep your bottom as it is after this epoch; if you compute the body, that too.
 
@@ -390,53 +281,3 @@ class FinishBottom(Request[BottomFinished], frozen=True, kw_only=True):
 
     keep: bool
     best: bool
-
-
-MESSAGES: tuple[type[Message], ...] = (
-    SetupBottom,
-    BottomReady,
-    Exchange,
-    Evaluate,
-    Activations,
-    KeepBottom,
-    FinishBottom,
-    BottomFinished,
-    Predict,
-    SetupBody,
-    ForwardBody,
-    BackwardBody,
-    CutGradients,
-    PredictBody,
-    OfferMaskKey,
-    MaskKeyOffered,
-    AgreeMasks,
-)
-
-TRANSITIONS: Transitions = {
-    "open": {MatchRows: "matched", UseAlignment: "matched"},
-    "matched": {
-        MatchRows: "matched",
-        UseAlignment: "matched",
-        SetupBottom: "training",
-        Predict: "matched",
-        PredictBody: "matched",
-        OfferMaskKey: "matched",
-        AgreeMasks: "matched",
-    },
-    "training": {
-        Exchange: "training",
-        Evaluate: "training",
-        KeepBottom: "training",
-        SetupBody: "hosting",
-        FinishBottom: "matched",
-    },
-    "hosting": {
-        Exchange: "hosting",
-        Evaluate: "hosting",
-        ForwardBody: "hosting",
-        BackwardBody: "hosting",
-        KeepBottom: "hosting",
-        FinishBottom: "matched",
-    },
-}
-"""What may be asked in which state, and the state after an answer; a refusal changes nothing."""

@@ -10,17 +10,10 @@ from parties.peer import Peer
 from secureboost.errors import IntegrityError
 from secureboost.splitnn.body import Body
 from secureboost.splitnn.body_numbers import pack_numbers, unpack_numbers
+from secureboost.splitnn.body_protocol import BackwardBody, ForwardBody, PredictBody, SetupBody
 from secureboost.splitnn.errors import DivergedError, PayloadError
 from secureboost.splitnn.model import BodyHead
-from secureboost.splitnn.protocol import (
-    NO_BATCH,
-    Activations,
-    BackwardBody,
-    Code,
-    ForwardBody,
-    PredictBody,
-    SetupBody,
-)
+from secureboost.splitnn.protocol import NO_BATCH, Activations, Code
 
 
 class AskedBody:

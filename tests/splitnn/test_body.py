@@ -20,23 +20,19 @@ from secureboost import (
 )
 from secureboost.errors import ConfigError, IntegrityError
 from secureboost.splitnn.body import BodiedBottoms, LocalBody
+from secureboost.splitnn.body_protocol import (
+    BackwardBody,
+    CutGradients,
+    ForwardBody,
+    PredictBody,
+    SetupBody,
+)
 from secureboost.splitnn.bottoms import Feed, Pending
 from secureboost.splitnn.errors import TurnError
 from secureboost.splitnn.model import BodyHead, BottomHead, decode_half, split_body
 from secureboost.splitnn.options import Choice
 from secureboost.splitnn.plan import BottomPlan
-from secureboost.splitnn.protocol import (
-    NO_BATCH,
-    Activations,
-    BackwardBody,
-    CutGradients,
-    Exchange,
-    FinishBottom,
-    ForwardBody,
-    KeepBottom,
-    PredictBody,
-    SetupBody,
-)
+from secureboost.splitnn.protocol import NO_BATCH, Activations, Exchange, FinishBottom, KeepBottom
 from secureboost.splitnn.store import MemoryBottoms
 
 BODY = {"body": "party1", "body_width": 3}

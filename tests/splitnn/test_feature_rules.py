@@ -14,7 +14,6 @@ from secureboost.splitnn.policy import NetPolicy
 from secureboost.splitnn.protections import FEATURE_PROTECTIONS
 from secureboost.splitnn.protocol import (
     NO_BATCH,
-    TRANSITIONS,
     Activations,
     BottomFinished,
     BottomReady,
@@ -27,6 +26,7 @@ from secureboost.splitnn.protocol import (
 )
 from secureboost.splitnn.store import FolderBottoms, MemoryBottoms
 from secureboost.splitnn.terms import NetTerms
+from secureboost.splitnn.transitions import TRANSITIONS
 
 NOTHING = np.zeros(0, np.uint8)
 

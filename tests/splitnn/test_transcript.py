@@ -9,7 +9,6 @@ from parties.messages import Ack, Goodbye, Hello, MatchRows, Welcome
 from secureboost.splitnn import trainer
 from secureboost.splitnn.model import BottomHead, decode_half
 from secureboost.splitnn.protocol import (
-    MESSAGES,
     NO_BATCH,
     Activations,
     Evaluate,
@@ -19,6 +18,7 @@ from secureboost.splitnn.protocol import (
     Predict,
     SetupBottom,
 )
+from secureboost.splitnn.transitions import MESSAGES
 
 
 class Run:
