@@ -111,10 +111,14 @@ class Net:
         assert own.keys() == expected.keys()
         for name, tensor in expected.items():
             assert torch.equal(own[name], tensor), name
+        # questions to parties name rows in another order than the twin's own, and in single
+        # precision the place of a row in a product may change its last bit: codecs round that
+        exact = (QUICK | parameters)["dtype"] == "float64"
         for rows in (slice(None), slice(None, None, -3)):
-            assert np.array_equal(
-                model.raw_scores(self.X.iloc[rows], parties=parties),
-                twin.raw_scores(pooled.iloc[rows]),
+            own_scores = model.raw_scores(self.X.iloc[rows], parties=parties)
+            expected_scores = twin.raw_scores(pooled.iloc[rows])
+            np.testing.assert_allclose(
+                own_scores, expected_scores, rtol=0.0, atol=0.0 if exact else 2e-3
             )
         return twin
 
