@@ -6,7 +6,9 @@ counts. What is drawn in an epoch follows from the seed and the epoch's number: 
 gives the very model of a run that was left alone.
 """
 
-from collections.abc import Mapping, Sequence
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,7 @@ from secureboost.errors import ConfigError, ModelError
 from secureboost.files import write_atomically
 from secureboost.monitor import History
 from secureboost.recovery import check_same_run
+from secureboost.splitnn.inputs import content_digest
 from secureboost.splitnn.model import (
     VERSION,
     BottomHead,
@@ -27,6 +30,7 @@ from secureboost.splitnn.model import (
     encode_half,
     read_half,
 )
+from secureboost.splitnn.task import TrainingTable
 from secureboost.splitnn.tensors import from_array
 from secureboost.splitnn.trainable import Tensors, join_parts, split_parts
 
@@ -114,6 +118,31 @@ class Checkpoint:
     def finished(self) -> bool:
         """Training had ended."""
         return self.kept.finished
+
+
+@contextmanager
+def restoring(model_id: str) -> Iterator[None]:
+    """Say which checkpoint it was whose weights do not fit.
+
+    Raises
+    ------
+    secureboost.errors.ModelError
+    """
+    try:
+        yield
+    except (ValueError, KeyError) as error:
+        raise ModelError(f"The checkpoint of model {model_id}: {error}.") from error
+
+
+def run_digests(table: TrainingTable, owners: Sequence[str]) -> dict[str, str]:
+    """Digests of what must stay the same until a run ends, by what it is."""
+    return {
+        "own columns": content_digest(table.columns, np.arange(table.n_rows, dtype=np.int32)),
+        "labels": hashlib.sha256(table.y.tobytes()).hexdigest(),
+        "weights": hashlib.sha256(table.weight.tobytes()).hexdigest(),
+        "parties": hashlib.sha256("\n".join(owners).encode()).hexdigest(),
+        "rows": table.row_digest,
+    }
 
 
 def load_checkpoint(path: Path) -> Checkpoint:

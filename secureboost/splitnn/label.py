@@ -4,7 +4,6 @@ Pooled training runs the very same code over local bottoms alone: that is the tw
 split network is compared.
 """
 
-import hashlib
 import math
 import time
 from collections.abc import Callable, Sequence
@@ -15,36 +14,29 @@ import torch
 from numpy.typing import NDArray
 
 from parties.peer import Peer
-from secureboost.errors import ModelError
 from secureboost.recovery import Recovery
-from secureboost.splitnn.batches import Batches
+from secureboost.splitnn.blueprint import Blueprint
 from secureboost.splitnn.body import BodiedBottoms, LocalBody
 from secureboost.splitnn.bottoms import Bottom, Feed, LocalBottom
-from secureboost.splitnn.checkpoint import Checkpoint, Kept, load_checkpoint
+from secureboost.splitnn.checkpoint import Checkpoint, Kept, load_checkpoint, restoring, run_digests
 from secureboost.splitnn.codecs import MASKED_SUM
 from secureboost.splitnn.codecs.summand import top_inputs
-from secureboost.splitnn.inputs import content_digest, prepare
 from secureboost.splitnn.late import Patience, PunctualBottom, warn_of_late
 from secureboost.splitnn.make import make_bottom
 from secureboost.splitnn.model import (
-    BodyHead,
     BottomHead,
     PartnerNet,
     TopHead,
     encode_half,
     new_model_id,
 )
-from secureboost.splitnn.options import Choice
-from secureboost.splitnn.party_dropout import DroppedRows, DroppingFeed
+from secureboost.splitnn.party_dropout import DroppingFeed
 from secureboost.splitnn.plan import BottomPlan
 from secureboost.splitnn.protections import LabelProtection, label_protections
 from secureboost.splitnn.randomness import (
-    ABSENCE,
-    BATCHES,
     LABELS,
     TOP,
     derive,
-    named_order,
     new_run_seed,
 )
 from secureboost.splitnn.remote import RemoteBottom, check_ready, setup_message
@@ -117,27 +109,30 @@ class _Run:
         self._partners = partners
         self._params = task.params
         owners = [*table.column_owner] or [partner.peer.name for partner in partners]
-        self._number = {owner: number for number, owner in enumerate(["", *owners])}
-        self._digests = _run_digests(table, owners)
+        self._digests = run_digests(table, owners)
         found = recovery.find(load_checkpoint, self._digests, task.parameters)
         self._found = found
         drawn = new_run_seed() if task.random_state is None else task.random_state
-        self._seed = int(found.kept.seed, 16) if found else drawn
-        self._model_id = found.kept.model_id if found else new_model_id()
+        self._blueprint = Blueprint(
+            task.params,
+            int(found.kept.seed, 16) if found else drawn,
+            found.kept.model_id if found else new_model_id(),
+            tuple(owners),
+            len(table.y),
+            table.n_rows,
+        )
         self._epoch = found.kept.epoch if found else 0
         self._losses = [math.nan if v is None else v for v in found.kept.losses] if found else []
         if found:
             task.monitor.restore(found.kept.history)
-        params, n_training = self._params, len(table.y)
-        self._order = named_order(self._seed, n_training, table.n_rows)
-        self._of_training = self._order[:n_training]
-        batch_seed = derive(self._seed, BATCHES)
-        self._batches = Batches(n_training, params.batch_size, batch_seed)
+        params, self._order = task.params, self._blueprint.order
+        self._batches = self._blueprint.batches
         self._heads: list[BottomHead] = []
         self._local = [self._local_bottom(*part) for part in table.parts.items()]
         widths = {bottom.owner: bottom.width for bottom in self._local}
         widths |= {partner.peer.name: params.cut_width for partner in partners}
         self._inputs = top_inputs(widths, params.codec)
+        self._body_head = self._blueprint.body_head([*self._inputs.values()])
         self._local_body = self._make_body()
         self._top = self._make_top()
         self._may_miss: list[str] = []
@@ -175,73 +170,44 @@ class _Run:
         return Trained(half, self._losses, seconds, self._late)
 
     def _local_bottom(self, owner: str, columns: ColumnTable) -> LocalBottom:
-        place = len(self._heads)
-        head = self._found.kept.bottoms[place] if self._found else self._make_head(owner, columns)
-        plan = self._plan(self._order, owner, head.width)
+        place, blueprint = len(self._heads), self._blueprint
+        if self._found:
+            head = self._found.kept.bottoms[place]
+        else:
+            head = blueprint.bottom_head(owner, columns)
+        plan = blueprint.plan(blueprint.order, owner, head.width)
         learner = make_bottom(head, plan, columns)
         if self._found:
-            try:
+            with restoring(blueprint.model_id):
                 learner.restore(self._found.bottoms[place], self._epoch)
-            except (ValueError, KeyError) as error:
-                raise ModelError(f"The checkpoint of model {self._model_id}: {error}.") from error
         self._heads.append(head)
         return self._make_local(owner, learner, plan.width, plan.dtype)
 
     def _feed(self, bottom: Bottom) -> Feed:
         """A bottom as the top sees it: of a feature party rows may be left out."""
-        rate = self._params.party_dropout
-        if not bottom.owner or not rate:
-            return bottom
-        seed = derive(self._seed, ABSENCE, self._number[bottom.owner])
-        return DroppingFeed(bottom, DroppedRows(rate, self._batches, seed))
+        dropped = self._blueprint.dropped_rows(bottom.owner)
+        return bottom if dropped is None else DroppingFeed(bottom, dropped)
 
     def _make_body(self) -> LocalBody | None:
         """The body, if a party of pooled training computes one."""
-        head, owner = self._body_head(), self._params.body
+        head, owner = self._body_head, self._params.body
         if head is None or owner not in self._table.column_owner:
             return None
-        body = LocalBody(owner, head, self._plan(self._order, owner, head.width))
+        body = LocalBody(owner, head, self._blueprint.plan(self._order, owner, head.width))
         if self._found:
-            try:
+            with restoring(self._blueprint.model_id):
                 body.restore(self._found.body, self._epoch)
-            except (ValueError, KeyError) as error:
-                raise ModelError(f"The checkpoint of model {self._model_id}: {error}.") from error
         return body
 
     def _remote_body(self) -> RemoteBody | None:
         """The body, if a partner computes one; it is told so behind its bottom."""
-        head = self._body_head()
+        head = self._body_head
         if head is None:
             return None
         peers = {partner.peer.name: partner.peer for partner in self._partners}
         peer = peers[str(self._params.body)]
         peer.ask(setup_body(head))
         return RemoteBody(peer, head, self._params.learning_rate)
-
-    def _body_head(self) -> BodyHead | None:
-        params = self._params
-        if params.body is None:
-            return None
-        return BodyHead(
-            widths=tuple(self._inputs.values()),
-            width=params.body_width,
-            architecture=Choice(params.architecture, dict(params.top)),
-            dtype=params.dtype,
-        )
-
-    def _make_head(self, owner: str, columns: ColumnTable) -> BottomHead:
-        params = self._params
-        preparation = prepare(columns, self._of_training)
-        return BottomHead(
-            model_id=self._model_id,
-            party=owner,
-            architecture=params.bottom_of(owner),
-            width=params.cut_width if owner else params.own_width(preparation.spec),
-            dtype=params.dtype,
-            codec=params.codec_of(owner),
-            protections=params.protections_of(owner),
-            preparation=preparation,
-        )
 
     def _remote_bottoms(self) -> list[RemoteBottom]:
         """Set all partners up, side by side."""
@@ -250,13 +216,13 @@ class _Run:
         stated = self._task.random_state is not None
         width = self._params.cut_width
         plans = [
-            self._plan(partner.rows[self._order], partner.peer.name, width)
+            self._blueprint.plan(partner.rows[self._order], partner.peer.name, width)
             for partner in self._partners
         ]
         answers = []
         for partner, plan in zip(self._partners, plans, strict=True):
             seed = plan.seed if stated else None
-            request = setup_message(plan, self._model_id, self._epoch, seed)
+            request = setup_message(plan, self._blueprint.model_id, self._epoch, seed)
             answers.append(partner.peer.submit(request))
         for partner, answer in zip(self._partners, answers, strict=True):
             check_ready(partner.peer.name, answer.result(), self._batches)
@@ -269,38 +235,15 @@ class _Run:
             return RemoteBottom(peer, plan)
         return PunctualBottom(peer, plan, self._patience, self._late.get(peer.name, 0))
 
-    def _plan(self, rows: NDArray[np.int32], owner: str, width: int) -> BottomPlan:
-        params = self._params
-        return BottomPlan(
-            rows=rows,
-            n_training=len(self._table.y),
-            batch_size=params.batch_size,
-            batch_seed=derive(self._seed, BATCHES),
-            in_flight=params.in_flight,
-            skips=params.may_be_late(owner),
-            local_steps=params.local_steps,
-            width=width,
-            dtype=params.dtype,
-            architecture=params.bottom_of(owner),
-            optimizer=params.optimizer,
-            learning_rate=params.learning_rate,
-            momentum=params.momentum,
-            weight_decay=params.weight_decay,
-            max_norm=params.max_norm,
-            codec=params.codec_of(owner),
-            protections=params.protections_of(owner),
-            seed=derive(self._seed, self._number[owner]),
-        )
-
     def _make_top(self) -> TopLearner:
         task, params = self._task, self._params
         inputs = self._inputs
         if params.body is not None:
             inputs = {params.body: params.body_width}
-        seed, generator = derive(self._seed, TOP), torch.Generator()
+        seed, generator = derive(self._blueprint.seed, TOP), torch.Generator()
         protections = label_protections(params.label_protections)
         y = self._labels(protections, generator.manual_seed(derive(seed, LABELS)))
-        target = make_target(task.objective, y, self._table.weight[self._of_training])
+        target = make_target(task.objective, y, self._table.weight[self._blueprint.of_training])
         module = make_top(params, [*inputs.values()], task.objective.n_outputs, seed, generator)
         self._target = target
         top = TopLearner(
@@ -313,10 +256,8 @@ class _Run:
             generator,
         )
         if self._found:
-            try:
+            with restoring(self._blueprint.model_id):
                 top.trainable.restore(self._found.top)
-            except (ValueError, KeyError) as error:
-                raise ModelError(f"The checkpoint of model {self._model_id}: {error}.") from error
         return top
 
     def _labels(
@@ -325,7 +266,7 @@ class _Run:
         """The labels to learn from: drawn once, since every other draw would tell more of them."""
         if self._found:
             return self._found.labels
-        y = self._table.y[self._of_training]
+        y = self._table.y[self._blueprint.of_training]
         for protection in protections:
             y = protection.labels(y, generator)
         return y
@@ -373,8 +314,8 @@ class _Run:
         if self._recovery.path is None:
             return
         kept = Kept(
-            model_id=self._model_id,
-            seed=f"{self._seed:x}",
+            model_id=self._blueprint.model_id,
+            seed=f"{self._blueprint.seed:x}",
             run=self._digests,
             parameters=self._task.parameters,
             bottoms=tuple(self._heads),
@@ -393,7 +334,7 @@ class _Run:
     def _half(self, digests: dict[str, str], best: bool) -> bytes:
         task, table, target, params = self._task, self._table, self._target, self._params
         head = TopHead(
-            model_id=self._model_id,
+            model_id=self._blueprint.model_id,
             objective=task.objective.name,
             objective_parameters=task.objective.parameters,
             classes=task.classes,
@@ -401,7 +342,7 @@ class _Run:
             offset=tuple(target.offset.tolist()),
             scale=target.scale,
             architecture=params.top_choice,
-            body=self._body_head(),
+            body=self._body_head,
             body_at="" if self._local_body else params.body or "",
             dtype=params.dtype,
             codec=params.codec,
@@ -433,14 +374,3 @@ class _Scored:
 
     raw: NDArray[np.float64]
     rounds: int
-
-
-def _run_digests(table: TrainingTable, owners: Sequence[str]) -> dict[str, str]:
-    """Digests of what must stay the same until a run ends, by what it is."""
-    return {
-        "own columns": content_digest(table.columns, np.arange(table.n_rows, dtype=np.int32)),
-        "labels": hashlib.sha256(table.y.tobytes()).hexdigest(),
-        "weights": hashlib.sha256(table.weight.tobytes()).hexdigest(),
-        "parties": hashlib.sha256("\n".join(owners).encode()).hexdigest(),
-        "rows": table.row_digest,
-    }
