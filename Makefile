@@ -29,7 +29,7 @@ demo: $(VENV)/.core ## two companies' processes train one credit model
 	$(BIN)/secureboost demo
 
 $(VENV)/.nn: $(VENV)/.dev
-	$(INSTALL) $(TORCH_INDEX:%=--extra-index-url %) $(TORCH) --editable '.[nn,dp]'
+	$(INSTALL) $(TORCH_INDEX:%=--extra-index-url %) $(TORCH) --editable '.[nn,dp,onnx]'
 	@touch $@
 
 test: lint types unit kernels ## all that must hold before a change lands

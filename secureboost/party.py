@@ -10,6 +10,7 @@ import queue
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -33,7 +34,7 @@ from secureboost.align.table import AlignTable
 from secureboost.aligned_rows import AlignedRows
 from secureboost.alignment import AlignmentStore, MemoryAlignments
 from secureboost.data import check_ids
-from secureboost.errors import DataError
+from secureboost.errors import DataError, ModelError
 from secureboost.export.consent import Release, release_half
 from secureboost.features import feature_matrix, monotone_signs
 from secureboost.gbdt.feature_table import FeatureTable
@@ -41,6 +42,7 @@ from secureboost.gbdt.model import PartyHalf
 from secureboost.gbdt.policy import Budget, Policy
 from secureboost.gbdt.store import HalfStore, MemoryStore
 from secureboost.partner import LABEL_PARTY
+from secureboost.splitnn.errors import needing_torch
 from secureboost.splitnn.protocol import TRAINER as NET_TRAINER
 from secureboost.splitnn.terms import NetTerms
 from secureboost.trainers import ALIGN_TRAINER, Trainer
@@ -304,6 +306,38 @@ class FeatureParty(Party):
     def half(self, model_id: str) -> PartyHalf | None:
         """Its half of a model, or None."""
         return self.store.load(model_id)
+
+    def to_onnx(self, model_id: str, folder: str | Path) -> list[Path]:
+        """Write its part of a network as ONNX graphs into which raw columns go, checked.
+
+        Raises
+        ------
+        secureboost.errors.ModelError
+            If it has none of that name.
+        secureboost.splitnn.onnx_graph.ExportError
+            See `splitnn.export.write_onnx`.
+        """
+        with needing_torch():
+            from secureboost.splitnn.export import write_onnx
+        return write_onnx(self._net_half(model_id), folder)
+
+    def to_torch(self, model_id: str, folder: str | Path) -> list[Path]:
+        """Write the weights of its part of a network; see `splitnn.export.write_torch`.
+
+        Raises
+        ------
+        secureboost.errors.ModelError
+            If it has none of that name.
+        """
+        with needing_torch():
+            from secureboost.splitnn.export import write_torch
+        return write_torch(self._net_half(model_id), folder)
+
+    def _net_half(self, model_id: str) -> bytes:
+        half = self.nets.store.load(model_id)
+        if half is None:
+            raise ModelError(f"{self.name} keeps no half of model {model_id}.")
+        return half
 
     def release(
         self,

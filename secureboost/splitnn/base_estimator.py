@@ -42,6 +42,7 @@ from secureboost.party import FeatureParty, Party, row_ids
 from secureboost.recovery import Recovery
 from secureboost.splitnn.architectures import name_of
 from secureboost.splitnn.bottoms import LocalBottom
+from secureboost.splitnn.export import write_onnx, write_torch
 from secureboost.splitnn.label import train
 from secureboost.splitnn.missing import missing_parties, warn_of_missing
 from secureboost.splitnn.model import (
@@ -336,6 +337,26 @@ class SplitNNModel(JointModel):
         for name, half in self._local_halves().items():
             save_half(half, Path(folder) / f"{name}{SUFFIX}")
         save_half(self._half, Path(folder) / LABEL_FILE)
+
+    def to_onnx(self, folder: str | Path) -> list[Path]:
+        """Write the top and own bottoms as ONNX graphs into which raw columns go.
+
+        Every graph is checked in onnxruntime. Parties export theirs: `FeatureParty.to_onnx`,
+        ``secureboost export``.
+
+        Raises
+        ------
+        secureboost.splitnn.onnx_graph.ExportError
+            See `export.write_onnx`.
+        secureboost.splitnn.onnx_graph.OnnxMissingError
+        """
+        check_is_fitted(self, "label_half_")
+        return write_onnx(self._half, folder)
+
+    def to_torch(self, folder: str | Path) -> list[Path]:
+        """Write the weights of top and own bottoms for torch alone; see `export.write_torch`."""
+        check_is_fitted(self, "label_half_")
+        return write_torch(self._half, folder)
 
     @classmethod
     def load(cls, folder: str | Path) -> Self:

@@ -1,5 +1,8 @@
 """What can go wrong in training a network, besides what `secureboost.errors` lists."""
 
+import contextlib
+from collections.abc import Iterator
+
 from secureboost.errors import SecureBoostError
 
 CPU_INDEX = "https://download.pytorch.org/whl/cpu"
@@ -14,6 +17,22 @@ class TorchMissingError(SecureBoostError, ImportError):
             f"with: pip install 'secureboost[nn]' --extra-index-url {CPU_INDEX} (the CPU build; "
             "leave the index out for the build with CUDA)."
         )
+
+
+@contextlib.contextmanager
+def needing_torch() -> Iterator[None]:
+    """Say what to install, where an import in the block lacks torch or what comes with it.
+
+    Raises
+    ------
+    TorchMissingError
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if error.name not in ("torch", "safetensors"):
+            raise
+        raise TorchMissingError(error.name) from error
 
 
 class PayloadError(ValueError):
