@@ -95,6 +95,8 @@ class TrainingProgress:
         Default: stderr.
     clock : callable, optional
         Returns seconds; for tests.
+    round_name : str
+        What a round is called.
     """
 
     def __init__(
@@ -103,7 +105,9 @@ class TrainingProgress:
         bytes_sent: Callable[[], int] = lambda: 0,
         console: Console | None = None,
         clock: Callable[[], float] = time.monotonic,
+        round_name: str = "round",
     ) -> None:
+        self._round_name = round_name
         self._console = console or Console(stderr=True, highlight=False, markup=False)
         self._clock = clock
         self._n_rounds = n_rounds
@@ -212,7 +216,7 @@ class TrainingProgress:
         return ", ".join(part for part in parts if part)
 
     def _rounds_text(self, *, short: bool) -> str:
-        return f"{self._done} of {self._n_rounds} rounds"
+        return f"{self._done} of {self._n_rounds} {self._round_name}s"
 
     def _print_line(self, now: float) -> None:
         self._line_printed, self._line_of = now, self._done
@@ -221,6 +225,8 @@ class TrainingProgress:
 
 def metric_text(values: Values, *, short: bool = False) -> str:
     """The last metric of each evaluation set: ``"auc: train 0.8123, test 0.7712"``.
+
+    The loss, if there is one, comes in front: ``"loss 0.4312, auc: ..."``.
 
     Parameters
     ----------
@@ -232,11 +238,13 @@ def metric_text(values: Values, *, short: bool = False) -> str:
     now = {name: by_metric for name, by_metric in values.items() if by_metric}
     if not now:
         return ""
-    metric = list(next(iter(now.values())))[-1]
+    first = next(iter(now.values()))
+    metric = list(first)[-1]
+    loss = f"{LOSS} {first[LOSS][-1]:.4f}, " if LOSS in first and metric != LOSS else ""
     shown = {name: f"{by_metric[metric][-1]:.4f}" for name, by_metric in now.items()}
     if short:
-        return f"{metric} {'/'.join(shown.values())}"
-    return f"{metric}: {', '.join(f'{name} {value}' for name, value in shown.items())}"
+        return f"{loss}{metric} {'/'.join(shown.values())}"
+    return f"{loss}{metric}: {', '.join(f'{name} {value}' for name, value in shown.items())}"
 
 
 class _Bar:

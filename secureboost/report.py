@@ -17,6 +17,7 @@ from secureboost.errors import DataError
 from secureboost.figures import (
     MAX_LINES,
     class_chart,
+    labels_chart,
     number_charts,
     roc_chart,
     score_charts,
@@ -24,7 +25,7 @@ from secureboost.figures import (
 )
 from secureboost.objectives import Objective, make_objective
 from secureboost.pages import render_page
-from secureboost.quality import HEADINGS, measure
+from secureboost.quality import heading, measure
 
 MAX_MODELS = MAX_LINES
 
@@ -59,7 +60,7 @@ class Report:
     Attributes
     ----------
     title : str
-    labels : array of shape (n_rows,)
+    labels : array of shape (n_rows,) or (n_rows, n_labels)
         Labels of the test rows: 0 or 1, numbers of classes, or numbers.
     models : sequence of ModelResult
         One to four, in the order of the table; score distributions are drawn for `main_model`.
@@ -72,7 +73,7 @@ class Report:
     objective : Objective
         What was learnt; decides which numbers and charts are shown. Two classes by default.
     classes : sequence of str
-        Names of the classes, where there are several.
+        Names of the classes, or of the labels, where there are several.
     curves : mapping of str to mapping of str to sequence of float
         By metric and fold the value after each round; drawn from four rounds on.
     rounds_kept : int, optional
@@ -122,7 +123,7 @@ def render_report(report: Report) -> str:
     return render_page(
         "report.html",
         report=report,
-        heads=[HEADINGS.get(name, name) for name in names],
+        heads=[heading(name) for name in names],
         rows=[
             (model, [quality.values.get(name) for name in names])
             for model, quality in zip(report.models, found, strict=True)
@@ -143,11 +144,19 @@ def write_report(report: Report, path: str | Path) -> None:
 def _describe_rows(report: Report, labels: NDArray[np.float64]) -> str:
     """Say how many rows were scored, and what they are like."""
     like = {
-        "binary": f"{100 * labels.mean():.1f} % of class 1",
+        "binary": f"{', '.join(_shares(report, labels))} % of class 1",
         "multiclass": f"{len(report.classes)} classes",
         "regression": f"{labels.mean():.4g} on average",
     }
     return f"{len(labels):,} test rows, {like[report.objective.task]}"
+
+
+def _shares(report: Report, labels: NDArray[np.float64]) -> list[str]:
+    """Percentages of ones, of each label."""
+    if labels.ndim == 1:
+        return [f"{100 * labels.mean():.1f}"]
+    shares = 100 * labels.mean(axis=0)
+    return [f"{name} {share:.1f}" for name, share in zip(report.classes, shares, strict=True)]
 
 
 def _charts(report: Report, labels: NDArray[np.float64]) -> list[Chart]:
@@ -155,7 +164,9 @@ def _charts(report: Report, labels: NDArray[np.float64]) -> list[Chart]:
     main = report.models[report.main_model]
     scores = np.asarray(main.scores, dtype=np.float64)
     charts: list[Chart]
-    if report.objective.task == "binary":
+    if labels.ndim == 2:
+        charts = [labels_chart(labels, scores, report.classes, main.name)]
+    elif report.objective.task == "binary":
         positive = labels == 1
         curves = [(model.name, positive, np.asarray(model.scores)) for model in report.models]
         charts = [roc_chart(curves), *score_charts(labels, scores, main.name)]

@@ -1,6 +1,6 @@
 """The registry of trainers: a new trainer is a folder and a line here."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -16,7 +16,7 @@ from secureboost.gbdt import protocol
 from secureboost.gbdt.feature import FeatureSession
 from secureboost.splitnn import protocol as net_protocol
 from secureboost.splitnn import transitions as net_transitions
-from secureboost.splitnn.errors import TorchMissingError
+from secureboost.splitnn.errors import TorchMissingError, needing_torch
 
 
 @dataclass(frozen=True)
@@ -31,12 +31,18 @@ class Trainer:
     failure_codes : type[StrEnum]
     open_session : callable
         Makes the feature party's side of a session.
+    kind : str
+        Module of `secureboost.kinds` that runs its models; empty if it trains none.
+    label_file : str
+        File of the label party's half in the folder of a model.
     """
 
     name: str
     messages: tuple[type[Message], ...]
     failure_codes: type[StrEnum]
     open_session: Callable[..., Service]
+    kind: str = ""
+    label_file: str = ""
 
     def codec(self) -> Codec:
         """Encodes and decodes this trainer's messages."""
@@ -46,17 +52,28 @@ class Trainer:
 def _open_net_session(table: Any, **_of_ciphers: Any) -> Service:
     """A session about networks: torch is loaded by the first one, and keys are of no use to it."""
     try:
-        from secureboost.splitnn.feature import FeatureSession as NetSession
-    except ModuleNotFoundError as error:
-        raise Refusal(
-            net_protocol.Code.TORCH, str(TorchMissingError(str(error.name))), ends_session=True
-        ) from error
+        with needing_torch():
+            from secureboost.splitnn.feature import FeatureSession as NetSession
+    except TorchMissingError as error:
+        raise Refusal(net_protocol.Code.TORCH, str(error), ends_session=True) from error
     return NetSession(table)
 
 
-GBDT_TRAINER = Trainer(protocol.TRAINER, protocol.MESSAGES, protocol.Code, FeatureSession)
+GBDT_TRAINER = Trainer(
+    protocol.TRAINER,
+    protocol.MESSAGES,
+    protocol.Code,
+    FeatureSession,
+    kind="secureboost.kinds.trees",
+    label_file="label.json",
+)
 NET_TRAINER = Trainer(
-    net_protocol.TRAINER, net_transitions.MESSAGES, net_protocol.Code, _open_net_session
+    net_protocol.TRAINER,
+    net_transitions.MESSAGES,
+    net_protocol.Code,
+    _open_net_session,
+    kind="secureboost.kinds.nets",
+    label_file="label.safetensors",
 )
 ALIGN_TRAINER = Trainer(
     align_protocol.TRAINER, align_methods.MESSAGES, align_protocol.Code, AlignSession
@@ -66,6 +83,10 @@ ALIGN_TRAINER = Trainer(
 TRAINERS: dict[str, Trainer] = {
     trainer.name: trainer for trainer in (GBDT_TRAINER, NET_TRAINER, ALIGN_TRAINER)
 }
+MODEL_TRAINERS: dict[str, Trainer] = {
+    name: trainer for name, trainer in TRAINERS.items() if trainer.kind
+}
+"""Those that train models."""
 
 
 def codec_of(trainers: Iterable[Trainer]) -> Codec:
@@ -85,13 +106,7 @@ def get_trainer(name: str) -> Trainer:
     ConfigError
         If there is none of that name.
     """
-    if name not in TRAINERS:
-        known = ", ".join(TRAINERS)
-        raise ConfigError(
-            f"{name!r} is not a trainer; there is: {known}.{did_you_mean(name, TRAINERS)}",
-            "trainer",
-        )
-    return TRAINERS[name]
+    return _look_up(name, TRAINERS)
 
 
 def get_model_trainer(name: str) -> Trainer:
@@ -102,11 +117,13 @@ def get_model_trainer(name: str) -> Trainer:
     ConfigError
         If there is none of that name.
     """
-    models = [known for known, trainer in TRAINERS.items() if trainer is not ALIGN_TRAINER]
-    if name not in models:
+    return _look_up(name, MODEL_TRAINERS)
+
+
+def _look_up(name: str, known: Mapping[str, Trainer]) -> Trainer:
+    if name not in known:
         raise ConfigError(
-            f"{name!r} is not a trainer; there is: {', '.join(models)}."
-            f"{did_you_mean(name, models)}",
+            f"{name!r} is not a trainer; there is: {', '.join(known)}.{did_you_mean(name, known)}",
             "trainer",
         )
-    return TRAINERS[name]
+    return known[name]

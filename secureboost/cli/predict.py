@@ -16,7 +16,7 @@ Unmatched = Literal["error", "missing", "drop"]
 
 @command
 def predict(
-    model: Annotated[Path, typer.Argument(help="Folder with label.json, as train wrote it.")],
+    model: Annotated[Path, typer.Argument(help="Folder of the model, as train wrote it.")],
     data: Annotated[
         Path | None, typer.Option(help="The rows to score; by default the configuration's file.")
     ] = None,
@@ -62,6 +62,7 @@ def predict(
     from secureboost.config_align import LabelAlign
     from secureboost.errors import ConfigError
     from secureboost.keyed_table import read_keyed_table
+    from secureboost.kinds import kind_of
     from secureboost.run import load_model, predictions
     from secureboost.run_folder import score_table, write_scores
 
@@ -84,8 +85,7 @@ def predict(
         X = rows[wanted]
         missing: Literal["error", "missing"] = "missing" if unmatched == "missing" else "error"
         scores = predictions(estimator, X, parties=parties, unmatched=missing)
-    classes = estimator.label_half_.classes if scores.ndim == 2 else ()
-    scored = score_table(X.index, "new", scores, classes)
+    scored = score_table(X.index, "new", scores, kind_of(estimator).score_names(estimator))
     if out is None:
         typer.echo(scored.to_csv(index=False), nl=False)
     else:

@@ -254,6 +254,7 @@ class SplitNNModel(JointModel):
             self._seed(),
             np.unique(np.concatenate([[], *rows.positions])).astype(np.int32),
         )
+        self.training_loss_ = task.losses  # it fills as training goes on; callbacks may look
         recovery = Recovery(None if checkpoint is None else Path(checkpoint), resume)
         with told(callbacks, self), torch_threads(self._threads()):
             trained = self._train(table, task, recovery, parties, rows.index, agreements)

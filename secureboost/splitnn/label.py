@@ -122,9 +122,10 @@ class _Run:
             table.n_rows,
         )
         self._epoch = found.kept.epoch if found else 0
-        self._losses = [math.nan if v is None else v for v in found.kept.losses] if found else []
+        self._losses = task.losses
         if found:
             task.monitor.restore(found.kept.history)
+            task.losses[:] = [math.nan if v is None else v for v in found.kept.losses]
         params, self._order = task.params, self._blueprint.order
         self._batches = self._blueprint.batches
         self._heads: list[BottomHead] = []

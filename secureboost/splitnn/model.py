@@ -214,6 +214,11 @@ class TopHead(msgspec.Struct, frozen=True, kw_only=True, tag="secureboost.top"):
     parameters: dict[str, Any]
 
     @property
+    def best_iteration(self) -> int | None:
+        """`best_epoch` under the name that it has for all kinds of models."""
+        return self.best_epoch
+
+    @property
     def widths(self) -> list[int]:
         """Of the top's inputs: of all bottoms in their order, or of the own one and the sum."""
         widths = {part.party: part.width for part in self.bottoms}

@@ -3,14 +3,15 @@
 The budget counts per data set, over all sessions, so that cross-validation does not reset it.
 """
 
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from secureboost.errors import ConfigError
+from secureboost.ledger import Ledger, kept_spending
 from secureboost.splitnn.options import Choice
 
 
@@ -81,7 +82,7 @@ class NetSpending(msgspec.Struct, frozen=True):
     evaluated_rows: int = 0
 
 
-class NetBudget:
+class NetBudget(Ledger[NetSpending]):
     """What has been given out of a data set so far; shared by all of its sessions.
 
     Parameters
@@ -99,29 +100,21 @@ class NetBudget:
         spent: NetSpending | None = None,
         keep: Callable[[NetSpending], None] | None = None,
     ) -> None:
+        super().__init__(spent or NetSpending(), keep)
         self._policy = policy
-        self._keep = keep
-        self._lock = threading.Lock()
-        self.spent = spent or NetSpending()
 
     def __reduce__(self) -> tuple[Any, ...]:
         return NetBudget, (self._policy, self.spent)  # a copy counts for itself, in its process
 
     def spend_exchange(self) -> bool:
         """Take one exchange; False, and nothing is taken, where none is left."""
-        return self._spend("exchanges", 1, self._policy.max_exchanges)
+        return self.spend("exchanges", 1, self._policy.max_exchanges)
 
     def spend_rows(self, rows: int) -> bool:
         """Take `rows` to evaluate; False, and nothing is taken, where too little is left."""
-        return self._spend("evaluated_rows", rows, self._policy.max_evaluated_rows)
+        return self.spend("evaluated_rows", rows, self._policy.max_evaluated_rows)
 
-    def _spend(self, what: str, amount: int, limit: int | None) -> bool:
-        with self._lock:
-            total = getattr(self.spent, what) + amount
-            if limit is not None and total > limit:
-                return False
-            spent = msgspec.structs.replace(self.spent, **{what: total})
-            if self._keep is not None:
-                self._keep(spent)
-            self.spent = spent
-            return True
+
+def kept_net_budget(policy: NetPolicy, path: Path, data_digest: str) -> NetBudget:
+    """Make a budget that goes on where earlier processes left it; see `ledger.kept_spending`."""
+    return NetBudget(policy, *kept_spending(path, data_digest, NetSpending()))

@@ -12,6 +12,8 @@ from secureboost.files import make_folder, remove, write_atomically
 
 _MODEL_ID = re.compile(r"[0-9a-f]{32}")
 SUFFIX = ".safetensors"
+NETS = "nets"
+"""Folder of them in a feature party's store, beside its halves of other models."""
 
 
 class BottomStore(Protocol):

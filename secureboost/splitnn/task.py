@@ -98,6 +98,8 @@ class Task:
         The seed; None draws a secret one.
     evaluated : array, int32
         Positions of the rows that `monitor` looks at, each once.
+    losses : list of float
+        Filled as training goes on: the mean loss of the training rows after each epoch.
     """
 
     params: NetParams
@@ -107,6 +109,7 @@ class Task:
     parameters: dict[str, Any]
     random_state: int | None
     evaluated: NDArray[np.int32]
+    losses: list[float] = field(default_factory=list)
 
 
 @dataclass(frozen=True, repr=False)

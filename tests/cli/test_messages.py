@@ -10,7 +10,7 @@ from secureboost.cli.layout import print_hanging
 from secureboost.trainers import get_trainer
 
 
-@pytest.mark.parametrize("trainer", ["secureboost", "align"])
+@pytest.mark.parametrize("trainer", ["secureboost", "splitnn", "align"])
 def test_every_message_is_listed_with_what_it_reveals(trainer):
     result = run("messages", "--trainer", trainer)
     assert result.exit_code == 0, result.stderr
