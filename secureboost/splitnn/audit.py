@@ -235,7 +235,7 @@ def audit(
     pooled, owner = pool_tables(X, tables)
     parts = _parts(model, y, len(X), test_rows, seed)
     subject = _Subject(model, pooled, y, owner, *parts, seed)
-    subject.check_known(known_labels=known_labels, known_rows=known_rows)
+    subject.check_known(known_labels, known_rows)
     trials = []
     tried = list(_tried(model, y, protections))
     for number, protected in enumerate(tried):
@@ -263,10 +263,13 @@ class _Subject:
     test: Rows
     seed: int
 
-    def check_known(self, **known: int) -> None:
+    def check_known(self, known_labels: int, known_rows: int) -> None:
         """Check how many rows attackers know: some must be left to measure them on."""
-        most = self.fewest // 2
-        for name, number in known.items():
+        for name, number, n_rows in (
+            ("known_labels", known_labels, len(self.training)),
+            ("known_rows", known_rows, self.fewest),
+        ):
+            most = n_rows // 2
             if not 10 <= number <= most:
                 raise ConfigError(f"is {number}; it must lie between 10 and {most} here", name)
 

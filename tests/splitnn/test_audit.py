@@ -151,7 +151,7 @@ def test_held_out_rows_may_be_named():
     ("options", "message"),
     [
         ({"model": SplitNNClassifier(body="party1")}, r"body: is 'party1'.*is not audited"),
-        ({"known_labels": 3}, "known_labels: is 3; it must lie between 10 and 50"),
+        ({"known_labels": 3}, "known_labels: is 3; it must lie between 10 and 150"),
         ({"known_rows": 51}, "known_rows: is 51; it must lie between 10 and 50"),
         ({"protections": ["marvel"]}, "'marvel' is not a protection.*Did you mean 'marvell'"),
     ],
