@@ -2,7 +2,7 @@
 
 from typing import ClassVar
 
-from crypto.errors import CryptoError
+from crypto.errors import CryptoError, GroupUnavailableError
 from crypto.groups import GROUPS, get_group
 from parties.messages import Message, Refusal
 from parties.service import Transitions
@@ -22,7 +22,13 @@ class Ecdh(Method):
     transitions: ClassVar[Transitions] = ECDH_TRANSITIONS
 
     def check_options(self, options: AlignOptions) -> None:
-        """Everything is offered."""
+        """Refuse a group that cannot be used here; everything else is offered."""
+        if options.group is None:
+            return
+        try:
+            get_group(options.group)
+        except GroupUnavailableError as error:
+            raise ConfigError(str(error), "align.group") from error
 
     def groups(self, options: AlignOptions) -> tuple[str, ...]:
         """Name the chosen group, or all that can be used here."""
