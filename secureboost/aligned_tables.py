@@ -124,6 +124,8 @@ def align_tables(
     """
     index, keys = _read(table, on, rules, duplicates)
     chosen = options or _options_of(parties)
+    if chosen.join is not None:
+        raise ConfigError("is for rows with times, which `align.join_rows` joins", "align.join")
     folder = None if state is None else Path(state)
     found = align(keys, parties, chosen, state=folder, progress=progress).check()
     return _held(index, found.alignments, parties)

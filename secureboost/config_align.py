@@ -145,6 +145,7 @@ class LabelAlign(KeyRows, frozen=True, forbid_unknown_fields=True):
             padding=0 if size_only else self.padding,
             max_rows=self.max_rows,
             signatures=self.signatures,
+            join=None if self.time is None else self.terms(),
         )
         get_method(self.method).check_options(options)
         return options

@@ -6,6 +6,7 @@ What is common to all methods. The method's half has answered what lies between 
 import logging
 from datetime import UTC, datetime
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -50,6 +51,11 @@ class Agreement:
         self._n_common = 0
         self._key_order: NDArray[np.int32] = np.empty(0, dtype=np.int32)
         self._listed: ListedKeys | None = None
+
+    @property
+    def agreed(self) -> Agreed:
+        """What this side agreed to, and how far an interrupted session had come."""
+        return msgspec.structs.replace(self._context.agreed, received=self.half.received)
 
     def tell_size(self, request: TellSize) -> Verdict:
         """Take down how many keys are common; decide whether to tell which.

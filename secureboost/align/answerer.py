@@ -7,15 +7,16 @@ agreed on and keeps them under the hash of everything that was said.
 import logging
 import secrets
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
-import msgspec
 from joblib import effective_n_jobs
 
 from parties.messages import Ack, Message, Refusal, Reply, Request
 from parties.service import Service
 from secureboost.align.agreement import Agreement
-from secureboost.align.join_answerer import JoinAnswerer
+from secureboost.align.event_table import EventTable, different_keys
+from secureboost.align.join_answerer import JoinAnswerer, check_join
 from secureboost.align.keys import Keys
 from secureboost.align.method import Answering
 from secureboost.align.methods import METHODS, TRANSITIONS
@@ -61,6 +62,7 @@ class AlignSession(Service):
         self._table = table
         self._asker = asker
         self._n_jobs = effective_n_jobs(n_jobs)
+        self._offer: _Offer | None = None
         self._agreement: Agreement | None = None
         self._joins = JoinAnswerer(table, asker)
         self._answers: Mapping[type[Message], Callable[[Any], Reply]] = {
@@ -100,10 +102,13 @@ class AlignSession(Service):
         """Forget keys and scalars; what is kept to go on after a crash stays."""
         if self._agreement is not None:
             self._agreement.half.close()
+        self._offer = None
         self._agreement = None
         self._joins.close()
 
     def _answer_by_method(self, request: Request[Any]) -> Reply:
+        if self._offer is not None:
+            self._begin(self._offer)
         agreement = _not_none(self._agreement)
         answer = agreement.half.answers.get(type(request))
         if answer is None:
@@ -117,7 +122,6 @@ class AlignSession(Service):
 
     def _propose(self, request: Propose) -> Agreed:
         self.close()
-        policy = self._table.policy
         method = METHODS.get(request.method)
         if method is None:
             raise Refusal(
@@ -125,25 +129,54 @@ class AlignSession(Service):
                 f"method {request.method!r} is unknown to this party; there is: "
                 f"{', '.join(METHODS)}",
             )
-        keys = self._read_keys()
+        keys = self._read_keys(request)
         self._check_terms(request, keys)
-        group = method.choose_group(request, policy)
+        group = method.choose_group(request, self._table)
         digest = keys.digest()
         state = session_state(self._table.state_folder, request)
         kept = kept_session(state, request, digest, group)
         if kept is not None:
             try:
-                return self._open(request, keys, kept, state)
+                self._agreement = _take_up(self._context(request, keys, kept, state))
+                return self._agreement.agreed
             except AlignmentError as error:
                 log.warning("an interrupted alignment begins anew: %s", error)
                 state.clear()
-        kept = self._begin(request, group, digest)
-        keep_session(state, kept)
-        return self._open(request, keys, kept, state)
+        if method.counts_keys and not self._table.budget.allows_keys(request.n_keys):
+            raise self._too_many(request)
+        kept = KeptSession(
+            nonce=secrets.token_bytes(32),
+            table_digest=digest,
+            group=group,
+            terms=terms_of(request),
+        )
+        self._offer = _Offer(self._context(request, keys, kept, state), kept)
+        return self._offer.context.agreed
 
-    def _open(self, request: Propose, keys: Keys, kept: KeptSession, state: State) -> Agreed:
+    def _begin(self, offer: "_Offer") -> None:
+        """Pay for a new session and keep it, now that the first keys come.
+
+        Not when it is proposed: another feature party may refuse, and then nothing comes.
+        """
+        self._offer = None
+        context = offer.context
+        request = context.proposal
+        counted = METHODS[request.method].counts_keys
+        if counted and not self._table.budget.spend_keys(request.n_keys):
+            raise self._too_many(request, ends_session=True)
+        group = context.agreed.group
+        log.info(
+            "an alignment begins: %d ids of the label party, method %s%s",
+            request.n_keys,
+            request.method,
+            f" in group {group}" if group else "",
+        )
+        keep_session(context.state, offer.kept)
+        self._agreement = _take_up(context)
+
+    def _context(self, request: Propose, keys: Keys, kept: KeptSession, state: State) -> Answering:
         agreed = Agreed(nonce=kept.nonce, group=kept.group, n_keys=len(keys.encoded), received=0)
-        context = Answering(
+        return Answering(
             table=self._table,
             asker=self._asker,
             keys=keys,
@@ -153,46 +186,31 @@ class AlignSession(Service):
             transcript=Transcript(request, agreed),
             n_jobs=self._n_jobs,
         )
-        half = METHODS[request.method].answering(context)
-        self._agreement = Agreement(context, half)
-        return msgspec.structs.replace(agreed, received=half.received)
 
     def _conclude(self, request: Conclude) -> Ack:
         reply = _not_none(self._agreement).conclude(request)
         self.close()
         return reply
 
-    def _begin(self, request: Propose, group: str, table_digest: bytes) -> KeptSession:
-        """Pay for a new session."""
-        counted = METHODS[request.method].counts_keys
-        if counted and not self._table.budget.spend_keys(request.n_keys):
-            raise Refusal(
-                Code.BUDGET,
-                f"{request.n_keys} keys are more than this party still lets be compared with its "
-                f"table; {self._table.budget.spent.probed_keys} of "
-                f"{self._table.policy.max_probed_keys} have been",
-            )
-        log.info(
-            "an alignment begins: %d keys of the label party, method %s %s",
-            request.n_keys,
-            request.method,
-            group,
-        )
-        return KeptSession(
-            nonce=secrets.token_bytes(32),
-            table_digest=table_digest,
-            group=group,
-            terms=terms_of(request),
+    def _too_many(self, request: Propose, *, ends_session: bool = False) -> Refusal:
+        return Refusal(
+            Code.BUDGET,
+            f"{request.n_keys} ids are more than this party still lets be compared with its "
+            f"table; {self._table.budget.spent.probed_keys} of "
+            f"{self._table.policy.max_probed_keys} have been",
+            ends_session=ends_session,
         )
 
-    def _read_keys(self) -> Keys:
+    def _read_keys(self, request: Propose) -> Keys:
         try:
-            keys = self._table.read_keys()
+            rows = self._table.read_rows()
         except SecureBoostError as error:
             log.error("the keys of this party's table cannot be made: %s", error)
             raise Refusal(
                 Code.KEYS, "this party's key columns cannot be used; its log says why"
             ) from error
+        check_join(request.join, rows)
+        keys = different_keys(rows.keys) if isinstance(rows, EventTable) else rows
         if not keys.encoded:
             raise Refusal(Code.KEYS, "this party's table has no row with a key")
         if not has_one_row_each(keys):
@@ -229,6 +247,19 @@ def _difference(theirs: tuple[str, ...], own: tuple[str, ...]) -> str:
         f"key rule {number + 1} is {theirs[number]!r} at the label party and {own[number]!r} at "
         "this party; agree on one"
     )
+
+
+@dataclass(frozen=True, repr=False)
+class _Offer:
+    """A new session that was agreed to, and has not begun."""
+
+    context: Answering
+    kept: KeptSession
+
+
+def _take_up(context: Answering) -> Agreement:
+    """Let the method answer, from where an interrupted session was."""
+    return Agreement(context, METHODS[context.proposal.method].answering(context))
 
 
 def _not_none(agreement: Agreement | None) -> Agreement:

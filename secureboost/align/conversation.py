@@ -158,6 +158,7 @@ def propose(peer: Peer, terms: Terms, state: State, report: Report) -> Conversat
         result=options.result,
         min_size=options.min_size,
         chunk=options.chunk,
+        join=options.join,
     )
     agreed = peer.ask(proposal)
     if agreed.group not in (terms.groups or ("",)):

@@ -10,8 +10,9 @@ from secureboost.align.ecdh_answerer import EcdhAnswerer
 from secureboost.align.ecdh_asker import EcdhAsker
 from secureboost.align.method import Answering, Asking, Method
 from secureboost.align.options import AlignOptions
-from secureboost.align.policy import AlignPolicy
 from secureboost.align.protocol import ECDH_MESSAGES, ECDH_TRANSITIONS, Code, Propose
+from secureboost.align.table import AlignTable
+from secureboost.errors import ConfigError
 
 
 class Ecdh(Method):
@@ -36,7 +37,7 @@ class Ecdh(Method):
             return (get_group(options.group).name,)
         return tuple(group.name for group in GROUPS.values() if not group.missing())
 
-    def choose_group(self, proposal: Propose, policy: AlignPolicy) -> str:
+    def choose_group(self, proposal: Propose, table: AlignTable) -> str:
         """Take the first that can be used here."""
         problems = []
         for name in proposal.groups:

@@ -51,6 +51,7 @@ def propose(**changes):
         "result": "both",
         "min_size": 1,
         "chunk": 4,
+        "join": None,
     }
     return Propose(**(fields | changes))
 

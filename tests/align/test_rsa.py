@@ -143,7 +143,7 @@ def test_a_party_that_grows_signs_only_what_is_new(tmp_path, monkeypatch):
 
 def test_tags_that_were_given_ahead(tmp_path):
     party = signing_party(THEIRS)
-    made = party.table.signer.tag_set(party.table.read_keys().encoded)
+    made = party.table.signer.tag_set(party.table.read_rows().encoded)
     write_tag_set(tmp_path / "bureau.tagset", made)
     aligned = align_by_rsa(keys_of(OWN), party, signatures=tmp_path)
     assert set(matches(aligned, OWN, party, THEIRS)) == COMMON
@@ -153,7 +153,7 @@ def test_tags_that_were_given_ahead(tmp_path):
 @pytest.mark.parametrize("change", ["older", "damaged", "other key"])
 def test_tags_at_hand_that_cannot_be_used_are_fetched(tmp_path, change, caplog):
     party, path = signing_party(THEIRS), tmp_path / "bureau.tagset"
-    encoded = party.table.read_keys().encoded
+    encoded = party.table.read_rows().encoded
     write_tag_set(path, party.table.signer.tag_set(encoded[:-1]))
     if change == "damaged":
         path.write_bytes(path.read_bytes()[:-1])

@@ -189,6 +189,7 @@ def proposal(**changes):
         "result": "both",
         "min_size": 1,
         "chunk": 4,
+        "join": None,
     }
     return Propose(**(terms | changes))
 

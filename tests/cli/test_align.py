@@ -463,7 +463,7 @@ def test_rows_with_times_get_what_was_known_then(companies, tmp_path):
     with companies.serve(*theirs, "align.window=99d") as served:
         done = train(companies, address(served), *own)
         assert done.exit_code == 6, done.output
-        assert "the terms of the join differ: window is 99 here and 100 there" in done.stderr
+        assert "window is 100 at the label party and 99 at this party" in done.stderr
     with companies.serve(*theirs, "align.window=100d") as served:
         where = address(served)
         done = align(companies, where, tmp_path / "found", *own[:4])
