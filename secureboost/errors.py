@@ -5,7 +5,8 @@
     SecureBoostError
     ├── ConfigError (also ValueError)   a setting is unknown, missing or out of its limits
     ├── DataError   (also ValueError)   a table, a column, an id or a label cannot be used
-    │   └── NothingCommonError          no row of a table is also another party's
+    │   ├── NothingCommonError          no row of a table is also another party's
+    │   └── LimitError                  a good table has too few or too many rows for a limit
     ├── ModelError                      a model file is damaged, or does not belong to the others
     │   └── ConsentError                a party has not agreed that the model is taken out
     ├── AlignmentError                  an alignment is unknown, damaged, or of another table
@@ -84,6 +85,10 @@ class DataError(SecureBoostError, ValueError):
 
 class NothingCommonError(DataError):
     """No row of the label party's table is also another party's."""
+
+
+class LimitError(DataError):
+    """A table is good, but fewer of its rows are common, or more are new, than a limit allows."""
 
 
 class ModelError(SecureBoostError):

@@ -18,7 +18,7 @@ from parties.peer import Peer
 from parties.session import Session
 from secureboost._version import __version__
 from secureboost.align.agreement import alignment_details
-from secureboost.align.aligned import Aligned, AlignProgress, Sizes
+from secureboost.align.aligned import Aligned, AlignProgress, Progress, Sizes
 from secureboost.align.conversation import Conversation, Terms, propose
 from secureboost.align.keys import Keys
 from secureboost.align.listing import Pairs, common_to_all, list_rows
@@ -35,7 +35,6 @@ from secureboost.errors import DataError, IntegrityError, NothingCommonError
 LABEL_PARTY = "label-party"
 
 T = TypeVar("T")
-Progress = Callable[[AlignProgress], None]
 
 
 @dataclass(frozen=True)
@@ -181,21 +180,21 @@ class _Alignment:
             own_minimum = self._terms.options.min_size
             if talk.n_common < own_minimum:
                 return (
-                    f"{talk.n_common} keys are common with {talk.party!r}, fewer than "
+                    f"{talk.n_common} ids are common with {talk.party!r}, fewer than "
                     f"min_size={own_minimum}."
                 )
             if not goes_on:
                 return (
-                    f"{talk.n_common} keys are common with {talk.party!r}, fewer than it asks for."
+                    f"{talk.n_common} ids are common with {talk.party!r}, fewer than it asks for."
                 )
         return ""
 
     def _too_few_of_all(self, n_common: int) -> str:
         if n_common:
             minimum = self._terms.options.min_size
-            return f"{n_common} keys are common to all, fewer than min_size={minimum}."
+            return f"{n_common} ids are common to all, fewer than min_size={minimum}."
         return (
-            f"No key is common to all of {', '.join(talk.party for talk in self._talks)} and the "
+            f"No id is common to all of {', '.join(talk.party for talk in self._talks)} and the "
             "label party, though each has some in common with it. Align with fewer parties."
         )
 
@@ -256,7 +255,7 @@ def _report_of(party: str, report: Progress) -> Report:
 
 def _nothing_common(party: str, keys: Keys) -> str:
     return (
-        f"No key is common with {party!r}. Keys were made by the rules {', '.join(keys.rules)}: "
+        f"No id is common with {party!r}. Keys were made by the rules {', '.join(keys.rules)}: "
         "see on both sides whether the key columns mean the same and have the same order, and "
         "what the rules do with made-up values (secureboost align CONFIG --show-rules)."
     )
