@@ -43,7 +43,7 @@ class AlignedTables:
 
     def __str__(self) -> str:
         lines = [
-            "{common keys:,} of {keys of the label party:,} keys are also among the "
+            "{common keys:,} of {keys of the label party:,} ids are also among the "
             "{keys of the feature party:,} of ".format(**alignment.details)
             + repr(party)
             for party, alignment in self.alignments.items()
@@ -119,7 +119,7 @@ def align_tables(
     --------
     >>> aligned = align_tables(lender, [bureau], on=["surname", "birth"], rules={"surname": "text"})
     >>> print(aligned)
-    812 of 1,000 keys are also among the 5,000 of 'bureau'; 812 rows are common to all
+    812 of 1,000 ids are also among the 5,000 of 'bureau'; 812 rows are common to all
     >>> model.fit(features.loc[aligned.index], defaulted[aligned.index], parties=[bureau])
     """
     index, keys = _read(table, on, rules, duplicates)

@@ -81,7 +81,7 @@ class Agreement:
             only_size = context.proposal.result == "size"
             minimum = f"fewer than {self._minimum}, so it is not told which"
             why = "; only their number was asked for" if only_size else f"; {minimum}"
-        log.info("%d keys are common%s", request.n_common, why)
+        log.info("%d ids are common%s", request.n_common, why)
         if goes_on:
             self.half.allow_telling()
         else:
@@ -151,7 +151,7 @@ class Agreement:
         if listed.n_named < self._minimum:
             raise Refusal(
                 Code.MINIMUM,
-                f"{listed.n_named} of this party's keys are listed; the minimum is {self._minimum}",
+                f"{listed.n_named} of this party's ids are listed; the minimum is {self._minimum}",
                 ends_session=True,
             )
         if self._context.proposal.result == "label-party" and listed.n_named < listed.n_keys:

@@ -224,13 +224,13 @@ class AlignSession(Service):
         if request.n_keys > policy.max_rows:
             raise Refusal(
                 Code.TOO_MANY,
-                f"{request.n_keys} keys are above this party's limit of {policy.max_rows}",
+                f"{request.n_keys} ids are above this party's limit of {policy.max_rows}",
             )
         fewer = min(request.n_keys, len(keys.encoded))
         if fewer < policy.min_size:
             raise Refusal(
                 Code.MINIMUM,
-                f"with {fewer} keys on a side no more can be common; this party tells nothing "
+                f"with {fewer} ids on a side no more can be common; this party tells nothing "
                 f"below {policy.min_size}",
             )
 

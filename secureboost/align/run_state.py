@@ -68,8 +68,6 @@ def open_run(state: State, table_digest: bytes, options: AlignOptions) -> Run:
     if changed:
         raise ConfigError(
             f"The interrupted alignment in {state.folder} cannot go on with other "
-            f"{', '.join(changed)}. Take what it was started with, or delete the folder and begin "
-            "anew.",
-            "align.state",
+            f"{', '.join(changed)}. Take what it was started with, or begin anew in another folder."
         )
     return kept

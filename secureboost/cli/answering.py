@@ -14,7 +14,7 @@ from crypto.errors import KeyFileError
 from crypto.keyfile import read_signing_key
 from parties.answerer import Answerer
 from parties.certificates import TLS, read_identity
-from parties.errors import PartyError
+from parties.errors import PartyError, SessionRefusedError
 from parties.link import Link, serve_link
 from parties.messages import Hello
 from parties.service import Service
@@ -253,12 +253,17 @@ def _answer(party: str, trainers: Mapping[Trainer, Open]) -> Answer:
         try:
             serve_link(link, answerer)
         except PartyError as error:
-            if asked:
+            if not asked:
+                log.info("nothing was asked: %s", error)
+                return False
+            if not answerer.refusal:  # else they hung up because of it
                 log.warning("the session ended early: %s", error)
                 raise
-            log.info("nothing was asked: %s", error)
-        else:
-            log.info("%s has finished", link.party)
+        if asked and answerer.refusal:
+            problem = f"the session ended with our refusal ({answerer.refusal})"
+            log.info("%s: %s", link.party, problem)
+            raise SessionRefusedError(link.party, f"{problem}; the log says why")
+        log.info("%s has finished", link.party)
         return asked
 
     return answer

@@ -403,5 +403,5 @@ def test_an_honest_talk_ends_well(talk):
 def test_what_the_partys_log_says_of_keys(talk, caplog):
     with caplog.at_level(logging.INFO, logger="secureboost"):
         talk.listed()
-    assert "10 keys of the label party" in caplog.text
+    assert "10 ids of the label party" in caplog.text
     assert not [value for value in {*OWN, *THEIRS} if value in caplog.text]
