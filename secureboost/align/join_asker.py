@@ -113,8 +113,8 @@ def join_with(
         agreed = _agree(session, talks, told, matches, options)
         if not len(agreed):
             raise DataError(
-                f"No row is left. Rows: {rows.counts}; {matches}. Take a wider window, or see "
-                "whether both sides' times mean the same."
+                f"No row is left: {_outcome(rows, matches, talks, options)}. Take a wider window, "
+                "or see whether both sides' times mean the same."
             )
         ids = [talk.transcript.digest() for talk in talks]
         session.ask_all([ConcludeJoin(alignment=alignment) for alignment in ids])
@@ -136,6 +136,18 @@ def join_with(
         rows.counts,
         matches,
     )
+
+
+def _outcome(
+    rows: LabelRows,
+    matches: MatchCounts,
+    talks: Sequence["_Talk"],
+    options: AsOfOptions | WindowOptions,
+) -> str:
+    """What became of the rows, in words of the join."""
+    if isinstance(options, WindowOptions):
+        return f"{rows.counts}; {matches}"
+    return matches.as_of(talks[0].party if len(talks) == 1 else "each party")
 
 
 def check_terms(
