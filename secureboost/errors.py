@@ -24,7 +24,7 @@ code  meaning (`ExitCode`)
 1     something else failed: the operating system, or SecureBoost itself
 2     wrong usage of the command line
 3     bad configuration
-4     bad data
+4     bad data, or more or fewer rows than a limit allows
 5     a peer could not be reached or did not answer in time
 6     a peer refused, or broke the protocol
 7     integrity: sums that fail their checks, tampered files, halves that do not match
