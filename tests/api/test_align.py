@@ -618,7 +618,7 @@ def test_parties_with_different_options(two):
     ("options", "text"),
     [
         (AlignOptions(min_size=101), "100 ids are common with 'bureau', fewer than min_size=101"),
-        (AlignOptions(result="size"), "only the number of common keys was asked for"),
+        (AlignOptions(result="size"), "only the number of common ids was asked for"),
     ],
 )
 def test_too_few_or_only_a_size(two, options, text):
