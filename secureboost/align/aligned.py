@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from secureboost.alignment import Alignment
-from secureboost.errors import LimitError
+from secureboost.errors import DataError, LimitError
 
 STEPS = ("send", "fetch", "compare", "tell")
 """What the label party does with a party, in this order: sends its own keys, fetches the party's,
@@ -97,9 +97,15 @@ class Aligned:
         Raises
         ------
         secureboost.errors.LimitError
-            If there are too few common keys, or only their number was asked for.
+            If there are too few common keys.
+        secureboost.errors.DataError
+            If only their number was asked for.
         """
+        if self.shortfall:
+            raise LimitError(f"No rows were agreed on: {self.shortfall}")
         if not self.alignments:
-            why = self.shortfall or "only the number of common ids was asked for (result='size')."
-            raise LimitError(f"No rows were agreed on: {why}")
+            raise DataError(
+                "No rows were agreed on: only the number of common ids was asked for "
+                "(result='size')."
+            )
         return self

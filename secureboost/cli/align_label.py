@@ -174,7 +174,7 @@ def say_learnt(matched: Matched, keys: Keys, options: AlignOptions) -> None:
         f"{f' in the group {group}' if group else ''}; result for {RESULTS[options.result]}"
     )
     if joined is not None:
-        say(joined.matches.as_of(parties[0] if len(parties) == 1 else "each party"))
+        say(str(joined))
     which = "" if options.result == "size" or not one else " and which of our ids it has too"
     if joined is not None:
         which += ", and which of our rows find one of its rows in time"
