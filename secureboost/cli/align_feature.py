@@ -95,8 +95,8 @@ def answer_one(config: Path, settings: Sequence[str], passphrase_file: Path | No
             answer_by_listening(loaded, loaded.listen or "", answer, once=True, grace=grace)
     if noted.last is None:
         typer.echo(
-            "No rows were agreed on. If the log above does not say why, the label party knows: with "
-            "several parties, too few ids may be common to all."
+            "No rows were agreed on. If the log above does not say why, the label party knows: "
+            "with several parties, too few ids may be common to all."
         )
         return
     details, peer = noted.last.details, noted.last.peer
