@@ -7,14 +7,14 @@ agreed on and keeps them under the hash of everything that was said.
 import logging
 import secrets
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 from joblib import effective_n_jobs
 
 from parties.messages import Ack, Message, Refusal, Reply, Request
 from parties.service import Service
-from secureboost.align.agreement import Agreement
+from secureboost.align.agreement import Agreement, budget_spent
 from secureboost.align.event_table import EventTable, different_keys
 from secureboost.align.join_answerer import JoinAnswerer, check_join
 from secureboost.align.keys import Keys
@@ -62,7 +62,6 @@ class AlignSession(Service):
         self._table = table
         self._asker = asker
         self._n_jobs = effective_n_jobs(n_jobs)
-        self._offer: _Offer | None = None
         self._agreement: Agreement | None = None
         self._joins = JoinAnswerer(table, asker)
         self._answers: Mapping[type[Message], Callable[[Any], Reply]] = {
@@ -99,17 +98,15 @@ class AlignSession(Service):
             ) from error
 
     def close(self) -> None:
-        """Forget keys and scalars; what is kept to go on after a crash stays."""
+        """Forget keys and scalars; what is kept to go on after a crash stays, if anything came."""
         if self._agreement is not None:
-            self._agreement.half.close()
-        self._offer = None
+            self._agreement.close()
         self._agreement = None
         self._joins.close()
 
     def _answer_by_method(self, request: Request[Any]) -> Reply:
-        if self._offer is not None:
-            self._begin(self._offer)
         agreement = _not_none(self._agreement)
+        agreement.pay()
         answer = agreement.half.answers.get(type(request))
         if answer is None:
             raise Refusal(
@@ -137,46 +134,24 @@ class AlignSession(Service):
         kept = kept_session(state, request, digest, group)
         if kept is not None:
             try:
-                self._agreement = _take_up(self._context(request, keys, kept, state))
-                return self._agreement.agreed
+                return self._open(request, keys, kept, state)
             except AlignmentError as error:
                 log.warning("an interrupted alignment begins anew: %s", error)
                 state.clear()
         if method.counts_keys and not self._table.budget.allows_keys(request.n_keys):
-            raise self._too_many(request)
+            raise budget_spent(self._table, request.n_keys)
         kept = KeptSession(
             nonce=secrets.token_bytes(32),
             table_digest=digest,
             group=group,
             terms=terms_of(request),
         )
-        self._offer = _Offer(self._context(request, keys, kept, state), kept)
-        return self._offer.context.agreed
+        keep_session(state, kept)
+        return self._open(request, keys, kept, state)
 
-    def _begin(self, offer: "_Offer") -> None:
-        """Pay for a new session and keep it, now that the first keys come.
-
-        Not when it is proposed: another feature party may refuse, and then nothing comes.
-        """
-        self._offer = None
-        context = offer.context
-        request = context.proposal
-        counted = METHODS[request.method].counts_keys
-        if counted and not self._table.budget.spend_keys(request.n_keys):
-            raise self._too_many(request, ends_session=True)
-        group = context.agreed.group
-        log.info(
-            "an alignment begins: %d ids of the label party, method %s%s",
-            request.n_keys,
-            request.method,
-            f" in group {group}" if group else "",
-        )
-        keep_session(context.state, offer.kept)
-        self._agreement = _take_up(context)
-
-    def _context(self, request: Propose, keys: Keys, kept: KeptSession, state: State) -> Answering:
+    def _open(self, request: Propose, keys: Keys, kept: KeptSession, state: State) -> Agreed:
         agreed = Agreed(nonce=kept.nonce, group=kept.group, n_keys=len(keys.encoded), received=0)
-        return Answering(
+        context = Answering(
             table=self._table,
             asker=self._asker,
             keys=keys,
@@ -186,20 +161,15 @@ class AlignSession(Service):
             transcript=Transcript(request, agreed),
             n_jobs=self._n_jobs,
         )
+        method = METHODS[request.method]
+        half = method.answering(context)
+        self._agreement = Agreement(context, half, counts_keys=method.counts_keys)
+        return msgspec.structs.replace(agreed, received=half.received)
 
     def _conclude(self, request: Conclude) -> Ack:
         reply = _not_none(self._agreement).conclude(request)
         self.close()
         return reply
-
-    def _too_many(self, request: Propose, *, ends_session: bool = False) -> Refusal:
-        return Refusal(
-            Code.BUDGET,
-            f"{request.n_keys} ids are more than this party still lets be compared with its "
-            f"table; {self._table.budget.spent.probed_keys} of "
-            f"{self._table.policy.max_probed_keys} have been",
-            ends_session=ends_session,
-        )
 
     def _read_keys(self, request: Propose) -> Keys:
         try:
@@ -247,19 +217,6 @@ def _difference(theirs: tuple[str, ...], own: tuple[str, ...]) -> str:
         f"key rule {number + 1} is {theirs[number]!r} at the label party and {own[number]!r} at "
         "this party; agree on one"
     )
-
-
-@dataclass(frozen=True, repr=False)
-class _Offer:
-    """A new session that was agreed to, and has not begun."""
-
-    context: Answering
-    kept: KeptSession
-
-
-def _take_up(context: Answering) -> Agreement:
-    """Let the method answer, from where an interrupted session was."""
-    return Agreement(context, METHODS[context.proposal.method].answering(context))
 
 
 def _not_none(agreement: Agreement | None) -> Agreement:
