@@ -27,7 +27,7 @@ from secureboost.align.methods import get_method
 from secureboost.align.options import AlignOptions
 from secureboost.align.protocol import TRAINER
 from secureboost.align.rows import has_one_row_each, rows_of
-from secureboost.align.run_state import Run, open_run
+from secureboost.align.run_state import Run, keep_outcome, kept_outcome, open_run, state_of
 from secureboost.align.state import State
 from secureboost.alignment import Alignment
 from secureboost.errors import DataError, IntegrityError, NothingCommonError
@@ -62,7 +62,9 @@ def align_with(
 ) -> Aligned:
     """Find the rows that the label party and all feature parties have in common.
 
-    Parameters, result and errors are those of `secureboost.align.align`.
+    Parameters, result and errors are those of `secureboost.align.align`; but `state` stays if rows
+    were agreed on. It holds the outcome then, and the same call returns that at once. The caller
+    deletes it when the outcome is where it belongs.
     """
     if not parties:
         raise DataError("There is no party to align with; name at least one.")
@@ -80,9 +82,15 @@ def align_with(
     kept = State(state)
     table_digest = keys.digest()
     run = open_run(kept, table_digest, options)
+    outcome = kept_outcome(kept, [party.name for party in parties])
+    if outcome is not None:
+        return outcome
     with greeted(parties) as session:
         aligned = _Alignment(session, terms, run, kept, table_digest, _reporter(progress)).run()
-    kept.clear()
+        if aligned.alignments:
+            keep_outcome(kept, aligned)
+    if not aligned.alignments:
+        kept.clear()
     if aligned.sizes.nothing and options.result != "size":
         raise NothingCommonError(aligned.shortfall)
     return aligned
@@ -170,7 +178,7 @@ class _Alignment:
         }
 
     def _state_of(self, party: str) -> State:
-        return self._state.part("parties").part(party)
+        return state_of(self._state, party)
 
     def _shortfall(self, verdicts: Sequence[bool]) -> str:
         """Say which party has too few common keys, if one has."""

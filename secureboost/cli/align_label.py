@@ -79,9 +79,10 @@ def ask_all(
             seconds = time.perf_counter() - started
         print_aligned(matched.found, parties, seconds)
         say_learnt(matched, keys, options)
-        if not size_only:
+        if state is not None:
             matched.found.check()
             write_alignments(folder, matched.alignments)
+            remove_state(state)
             say_written(config, loaded, folder)
 
 
