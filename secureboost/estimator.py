@@ -476,12 +476,16 @@ class SecureBoostModel(BaseEstimator):  # type: ignore[misc]
         ------
         DataError
             If the rows cannot be used, or a party lacks some of them.
+        ModelError
+            If the model was trained before trees said where rows go that a party lacks.
         parties.errors.PartyError
             If a party refuses or fails.
         """
         check_is_fitted(self, "label_half_")
         if unmatched not in ("error", "missing"):
             raise ValueError(f"unmatched={unmatched!r} is not one of 'error', 'missing'")
+        if unmatched == "missing":
+            self.label_half_.check_unmatched()
         values = self._matrix(X, reset=False).values
         given = self._parties_for(parties, X)
         index = X.index if given else None

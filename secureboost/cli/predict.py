@@ -75,6 +75,8 @@ def predict(
     if file is None or id_column is None:
         raise ConfigError("name the rows to score: --data FILE and --id COLUMN, or --config")
     estimator = load_model(model)
+    if unmatched == "missing":  # before rows are aligned
+        estimator.label_half_.check_unmatched()
     how = loaded.align if loaded else LabelAlign()
     keyed = read_keyed_table(file, id_column, how)
     wanted = list(estimator.label_half_.feature_names)
