@@ -80,7 +80,7 @@ def feature_table(folder: Path, job: dict[str, Any]) -> AlignTable:
     store = FolderAlignments(home / "alignments")
     if job["join"]:
         events = read_events(path)
-        return AlignTable(FEATURE, different_keys(events.keys), store, events=events)
+        return AlignTable(FEATURE, events, store)
     signer = None
     if job["method"] == "rsa":
         signer = Signer(generate_signing_key(), home / "own.tags")
@@ -188,7 +188,8 @@ class Label:
         """Join rows by time, several times; before it their customers are matched."""
         settings = dict(self.job["join"])
         options = JOINS[settings.pop("kind")](unit=UNIT, **settings)
-        keyed = align(different_keys(events.keys), [self.party]).alignments
+        terms = AlignOptions(join=options.terms())
+        keyed = align(different_keys(events.keys), [self.party], terms).alignments
         for _ in range(self.job["repeats"]):
             joined = self.measured(lambda: join_rows(events, keyed, [self.party], options))
         return joined.alignments[FEATURE]

@@ -99,6 +99,7 @@ class Answerer:
         self._service: Service | None = None
         self._state = NEW
         self._answering = False
+        self._refusal = ""
         self._lock = threading.Lock()
 
     @property
@@ -111,12 +112,19 @@ class Answerer:
         """Whether the session is over."""
         return self._state == CLOSED
 
+    @property
+    def refusal(self) -> str:
+        """The code of the last answer if it was a `Failure`, or an empty string."""
+        return self._refusal
+
     def answer(self, frame: bytes) -> bytes:
         """Answer one frame. Never raises for what the frame contains."""
         with self._lock:
             self._answering = True
         try:
-            return self._encode(self._guarded(frame))
+            reply = self._guarded(frame)
+            self._refusal = reply.code if isinstance(reply, Failure) else ""
+            return self._encode(reply)
         finally:
             with self._lock:
                 self._answering = False

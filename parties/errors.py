@@ -15,6 +15,7 @@
     |                               failed, connection lost
     +-- PeerTimeoutError            the other side is there but did not answer in time
     +-- PeerRefusedError            the other side answered `Failure`: its code says why
+    +-- SessionRefusedError         this side answered `Failure`, and that ended the session
     |
     +-- ProtocolError               the other side sent what it must not send
         +-- FrameTooLargeError      more bytes than the limit
@@ -127,6 +128,10 @@ class PeerRefusedError(PartyError):
         self.code = code
         self.detail = printable(detail, DETAIL_LENGTH)
         self.problem = f"refused ({code})" + (f": {self.detail}" if detail else "")
+
+
+class SessionRefusedError(PartyError):
+    """What the party asked was refused by this side, and the session ended with that."""
 
 
 class ProtocolError(PartyError):

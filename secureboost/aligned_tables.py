@@ -43,7 +43,7 @@ class AlignedTables:
 
     def __str__(self) -> str:
         lines = [
-            "{common keys:,} of {keys of the label party:,} keys are also among the "
+            "{common keys:,} of {keys of the label party:,} ids are also among the "
             "{keys of the feature party:,} of ".format(**alignment.details)
             + repr(party)
             for party, alignment in self.alignments.items()
@@ -119,11 +119,13 @@ def align_tables(
     --------
     >>> aligned = align_tables(lender, [bureau], on=["surname", "birth"], rules={"surname": "text"})
     >>> print(aligned)
-    812 of 1,000 keys are also among the 5,000 of 'bureau'; 812 rows are common to all
+    812 of 1,000 ids are also among the 5,000 of 'bureau'; 812 rows are common to all
     >>> model.fit(features.loc[aligned.index], defaulted[aligned.index], parties=[bureau])
     """
     index, keys = _read(table, on, rules, duplicates)
     chosen = options or _options_of(parties)
+    if chosen.join is not None:
+        raise ConfigError("is for rows with times, which `align.join_rows` joins", "align.join")
     folder = None if state is None else Path(state)
     found = align(keys, parties, chosen, state=folder, progress=progress).check()
     return _held(index, found.alignments, parties)

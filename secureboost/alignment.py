@@ -126,6 +126,11 @@ def write_alignment(path: Path, alignment: Alignment) -> None:
     OSError
         If it cannot be written; a file that was there is then as it was.
     """
+    write_atomically(path, encode_alignment(alignment), mode=0o600)
+
+
+def encode_alignment(alignment: Alignment) -> bytes:
+    """Return what its file holds."""
     body = MAGIC + msgspec.msgpack.encode(
         _Kept(
             id=alignment.id,
@@ -137,7 +142,7 @@ def write_alignment(path: Path, alignment: Alignment) -> None:
             secret=alignment.secret,
         )
     )
-    write_atomically(path, body + hashlib.sha256(body).digest(), mode=0o600)
+    return body + hashlib.sha256(body).digest()
 
 
 def read_alignment(path: Path) -> Alignment:
@@ -150,17 +155,33 @@ def read_alignment(path: Path) -> Alignment:
     OSError
         If it cannot be read.
     """
-    data = path.read_bytes()
+    return decode_alignment(path.read_bytes(), str(path))
+
+
+def decode_alignment(data: bytes, where: str) -> Alignment:
+    """Read what `encode_alignment` has made.
+
+    Parameters
+    ----------
+    data : bytes
+    where : str
+        What errors call it.
+
+    Raises
+    ------
+    secureboost.errors.AlignmentError
+        If it is no alignment, of another version, or damaged.
+    """
     if not data.startswith(MAGIC[:-1]):
-        raise AlignmentError(f"{path} is no alignment file; `secureboost align` makes them.")
+        raise AlignmentError(f"{where} is no alignment file; `secureboost align` makes them.")
     if not data.startswith(MAGIC):
         raise AlignmentError(
-            f"{path} is an alignment file of another version; make it again with this one, by "
+            f"{where} is an alignment file of another version; make it again with this one, by "
             "`secureboost align`."
         )
     body, digest = data[:-_DIGEST_BYTES], data[-_DIGEST_BYTES:]
     if hashlib.sha256(body).digest() != digest:
-        raise AlignmentError(f"{path} is damaged: its digest does not match. Align again.")
+        raise AlignmentError(f"{where} is damaged: its digest does not match. Align again.")
     try:
         kept = msgspec.msgpack.decode(memoryview(body)[len(MAGIC) :], type=_Kept)
         return Alignment(
@@ -173,7 +194,7 @@ def read_alignment(path: Path) -> Alignment:
             secret=kept.secret,
         )
     except (msgspec.DecodeError, ValueError, AlignmentError) as error:
-        raise AlignmentError(f"{path} is no alignment file: {error}") from error
+        raise AlignmentError(f"{where} is no alignment file: {error}") from error
 
 
 class AlignmentStore(Protocol):

@@ -9,15 +9,15 @@ The files hold positions and no ids. They belong to one table, and to each other
 the same customer in all of them.
 """
 
-import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
+from secureboost.align.state import State
 from secureboost.alignment import SUFFIX, Alignment, read_alignment, write_alignment
 from secureboost.errors import AlignmentError, ConfigError
-from secureboost.files import check_writable
+from secureboost.files import check_writable, remove_leftovers
 
 INTERRUPTED = "interrupted"
 
@@ -74,15 +74,17 @@ def prepare_alignment_folder(
         if force:
             remove_state(state)
         check_writable(folder)
+        State(state).sweep()
+        for party in parties:
+            remove_leftovers(alignment_file(folder, party))
     except OSError as error:
         raise ConfigError(f"{folder} cannot be written into: {error.strerror}", "--out") from error
     return state
 
 
 def remove_state(state: Path) -> None:
-    """Delete what an interrupted alignment has left, and the folder around it if it is empty."""
-    if state.is_dir():
-        shutil.rmtree(state)
+    """Delete what is kept of an alignment, and the folder around it if it is empty."""
+    State(state).clear()
     if state.parent.is_dir() and not any(state.parent.iterdir()):
         state.parent.rmdir()
 

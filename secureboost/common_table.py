@@ -21,13 +21,14 @@ from parties.errors import PeerRefusedError
 from parties.messages import SessionCode
 from parties.rows import match_rows
 from secureboost._version import __version__
+from secureboost.align.aligned import Progress
 from secureboost.aligned_rows import AlignedRows, in_common
 from secureboost.alignment import ABSENT, Alignment
 from secureboost.alignment_folder import read_alignments, write_alignments
 from secureboost.config_align import LabelAlign
 from secureboost.data import check_ids
 from secureboost.keyed_table import KeyedTable
-from secureboost.matching import Progress, match_tables
+from secureboost.matching import match_tables
 from secureboost.partner import LABEL_PARTY
 from secureboost.party import Party, row_ids
 from secureboost.tables import JoinCounts

@@ -12,7 +12,7 @@ from msgspec import Meta, Struct
 
 from secureboost.align.join_options import AsOfOptions, AsOfTerms
 from secureboost.align.methods import get_method
-from secureboost.align.options import AlignOptions
+from secureboost.align.options import AlignOptions, Result
 from secureboost.align.rules import KeyRules, key_rules
 from secureboost.config_types import Count, Name, Names
 from secureboost.dates import TimeUnit
@@ -102,7 +102,7 @@ class LabelAlign(KeyRows, frozen=True, forbid_unknown_fields=True):
     file: Path | None = None
     method: Name = "ecdh"
     group: Name | None = None
-    result: Literal["both", "label-party"] = "both"
+    result: Result = "both"
     min_size: Count = 1
     padding: Annotated[int, Meta(ge=0)] = 0
     max_rows: Count = 100_000_000
@@ -111,6 +111,12 @@ class LabelAlign(KeyRows, frozen=True, forbid_unknown_fields=True):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.result == "size":
+            raise ConfigError(
+                "'size' is no result to train with; for the number of common ids alone: "
+                "secureboost align CONFIG --size-only",
+                "result",
+            )
         try:
             self.options()
         except ConfigError as error:
@@ -139,6 +145,7 @@ class LabelAlign(KeyRows, frozen=True, forbid_unknown_fields=True):
             padding=0 if size_only else self.padding,
             max_rows=self.max_rows,
             signatures=self.signatures,
+            join=None if self.time is None else self.terms(),
         )
         get_method(self.method).check_options(options)
         return options

@@ -5,7 +5,8 @@
     SecureBoostError
     ├── ConfigError (also ValueError)   a setting is unknown, missing or out of its limits
     ├── DataError   (also ValueError)   a table, a column, an id or a label cannot be used
-    │   └── NothingCommonError          no row of a table is also another party's
+    │   ├── NothingCommonError          no row of a table is also another party's
+    │   └── LimitError                  a good table has too few or too many rows for a limit
     ├── ModelError                      a model file is damaged, or does not belong to the others
     │   └── ConsentError                a party has not agreed that the model is taken out
     ├── AlignmentError                  an alignment is unknown, damaged, or of another table
@@ -24,7 +25,7 @@ code  meaning (`ExitCode`)
 1     something else failed: the operating system, or SecureBoost itself
 2     wrong usage of the command line
 3     bad configuration
-4     bad data
+4     bad data, or more or fewer rows than a limit allows
 5     a peer could not be reached or did not answer in time
 6     a peer refused, or broke the protocol
 7     integrity: sums that fail their checks, tampered files, halves that do not match
@@ -85,6 +86,10 @@ class DataError(SecureBoostError, ValueError):
 
 class NothingCommonError(DataError):
     """No row of the label party's table is also another party's."""
+
+
+class LimitError(DataError):
+    """A table is good, but fewer of its rows are common, or more are new, than a limit allows."""
 
 
 class ModelError(SecureBoostError):

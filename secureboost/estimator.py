@@ -16,6 +16,7 @@ from crypto.schemes import get_scheme
 from parties.session import Session
 from parties.traffic import Traffic
 from secureboost.aligned_rows import Agreements
+from secureboost.alignment_progress import shown_by
 from secureboost.common_rows import Given, keep_common
 from secureboost.errors import ConfigError, ModelError
 from secureboost.export.consent import Release
@@ -284,7 +285,8 @@ class SecureBoostModel(JointModel):
         self._check_base(init_model)
         agreements = federation.agreements
         if agreements is None:
-            agreements = agree_on_rows(parties, given.index)
+            with shown_by(callbacks, given.index, parties) as progress:
+                agreements = agree_on_rows(parties, given.index, progress=progress)
         common = keep_common(given, agreements)
         if common is not given:
             prepared = self._prepare(common, parties, column_owner)
@@ -407,12 +409,16 @@ class SecureBoostModel(JointModel):
         ------
         DataError
             If the rows cannot be used, or a party lacks some of them.
+        ModelError
+            If the model was trained before trees said where rows go that a party lacks.
         parties.errors.PartyError
             If a party refuses or fails.
         """
         check_is_fitted(self, "label_half_")
         if unmatched not in ("error", "missing"):
             raise ValueError(f"unmatched={unmatched!r} is not one of 'error', 'missing'")
+        if unmatched == "missing":
+            self.label_half_.check_unmatched()
         given = self._parties_for(parties, X)
         values = self._matrix(X, given, known=self.label_half_).values
         index = X.index if given else None

@@ -115,10 +115,15 @@ def remove(path: Path) -> None:
     """Delete a file, if there is one, and what was left of writing it by a crash."""
     if not path.parent.is_dir():
         return
-    for leftover in leftovers(path):
-        leftover.unlink(missing_ok=True)
+    remove_leftovers(path)
     path.unlink(missing_ok=True)
     flush_folder(path.parent)
+
+
+def remove_leftovers(path: Path) -> None:
+    """Delete what crashes left of writing a file; the file itself stays."""
+    for leftover in leftovers(path):
+        leftover.unlink(missing_ok=True)
 
 
 def leftovers(path: Path) -> list[Path]:

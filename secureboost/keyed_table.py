@@ -48,6 +48,7 @@ class KeyColumns:
             duplicates=settings.duplicates if settings.time is None else "all",
             blanks=settings.blanks,
             unreadable=settings.unreadable,
+            table="align.",
         )
 
     def read_again(self, digest: bytes) -> Keys:

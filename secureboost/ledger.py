@@ -29,6 +29,10 @@ class Ledger(Generic[SpentT]):
         self._lock = threading.Lock()
         self.spent = spent
 
+    def allows(self, what: str, amount: int, limit: int | None) -> bool:
+        """Whether `spend` would take that much; nothing is taken."""
+        return limit is None or getattr(self.spent, what) + amount <= limit
+
     def spend(self, what: str, amount: int, limit: int | None) -> bool:
         """Take `amount` of the kind `what`; False, and nothing is taken, where too little is left.
 
@@ -41,9 +45,9 @@ class Ledger(Generic[SpentT]):
             Most of this kind that may ever be given out.
         """
         with self._lock:
-            total = getattr(self.spent, what) + amount
-            if limit is not None and total > limit:
+            if not self.allows(what, amount, limit):
                 return False
+            total = getattr(self.spent, what) + amount
             spent = msgspec.structs.replace(self.spent, **{what: total})
             if self._keep is not None:
                 self._keep(spent)

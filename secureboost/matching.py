@@ -1,13 +1,12 @@
 """Finding common rows as a configuration says: by keys alone, or by keys and time."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from secureboost.align import align
-from secureboost.align.aligned import Aligned, AlignProgress
-from secureboost.align.asker import Asked
+from secureboost.align.aligned import Aligned, Progress
+from secureboost.align.asker import Asked, align_with
 from secureboost.align.event_table import EventTable, different_keys
 from secureboost.align.join_asker import JoinedRows, join_with
 from secureboost.align.keys import Keys
@@ -16,8 +15,6 @@ from secureboost.alignment import Alignment
 from secureboost.config_align import LabelAlign
 from secureboost.party import Party
 from secureboost.trainers import ALIGN_TRAINER
-
-Progress = Callable[[AlignProgress], None]
 
 
 @dataclass(frozen=True, repr=False)
@@ -60,17 +57,17 @@ def match_tables(
     options : AlignOptions
         How keys are.
     state, progress : optional
-        See `align`.
+        See `align.asker.align_with`: the caller deletes `state` once it has kept the result.
 
     Raises
     ------
     ConfigError, DataError, AlignmentError, IntegrityError, parties.errors.PartyError, OSError
     """
     keys = different_keys(rows.keys) if isinstance(rows, EventTable) else rows
-    found = align(keys, parties, options, state=state, progress=progress)
+    asked = [Asked(party.name, partial(party.connect, ALIGN_TRAINER)) for party in parties]
+    found = align_with(keys, asked, options, state=state, progress=progress)
     if not isinstance(rows, EventTable) or not found.alignments:
         return Matched(found, found.alignments)
-    asked = [Asked(party.name, partial(party.connect, ALIGN_TRAINER)) for party in parties]
     joined = join_with(rows, found.alignments, asked, settings.as_of())
     return Matched(
         found,

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from parties.session import Session
+from secureboost.align.aligned import Progress
 from secureboost.aligned_rows import Agreements, nothing_common
 from secureboost.aligned_tables import align_tables
 from secureboost.alignment import ABSENT
@@ -49,7 +50,11 @@ def check_parties(parties: Sequence[Party] | None, X: Any) -> list[Party]:
 
 
 def agree_on_rows(
-    parties: Sequence[Party], index: pd.Index | None, *, apart: bool = False
+    parties: Sequence[Party],
+    index: pd.Index | None,
+    *,
+    apart: bool = False,
+    progress: Progress | None = None,
 ) -> Agreements:
     """What the parties count these rows in, but for those that share a list of ids with us.
 
@@ -62,6 +67,8 @@ def agree_on_rows(
         Ids of all rows that are wanted, those that parties lack included.
     apart : bool
         Find the rows that each party has, instead of those that all have.
+    progress : callable, optional
+        See `align_tables`.
 
     Raises
     ------
@@ -80,11 +87,12 @@ def agree_on_rows(
     if apart:
         for party in unknown:
             try:
-                align_tables(index, [party])
+                align_tables(index, [party], progress=progress)
             except NothingCommonError:
                 party.hold(nothing_common(index, party.name))
     elif unknown:
-        align_tables(index, strangers)  # all of them, so that they have one order of rows
+        # all of them, so that they have one order of rows
+        align_tables(index, strangers, progress=progress)
     agreements = {party.name: party.rows_of(index, complete=apart) for party in parties}
     return {name: rows for name, rows in agreements.items() if rows is not None}
 

@@ -25,6 +25,7 @@ from parties.local import LocalTransport
 from parties.messages import check_name
 from parties.peer import REPLY_SECONDS, Peer
 from parties.service import Service
+from parties.traffic import Traffic
 from secureboost._version import __version__
 from secureboost.align.duplicates import Duplicates
 from secureboost.align.keys import Keys, make_keys
@@ -71,10 +72,23 @@ class Party(ABC):
     align_options: AlignOptions | None = None
     peer: Peer | None = None
     _held: tuple[AlignedRows, ...] = ()
+    _ended: Traffic = Traffic()
+    """What crossed in sessions before the latest."""
 
     @abstractmethod
     def connect(self, trainer: Trainer) -> Peer:
         """Open a connection for one session of `trainer`."""
+
+    @property
+    def traffic(self) -> Traffic:
+        """What has crossed so far, in all sessions."""
+        latest = () if self.peer is None else self.peer.traffic.values()
+        return sum(latest, self._ended)
+
+    def _begin(self, peer: Peer) -> Peer:
+        """Take note of the connection of a new session."""
+        self._ended, self.peer = self.traffic, peer
+        return peer
 
     def hold(self, rows: AlignedRows) -> None:
         """Take note of rows that were aligned with it; the newest `MOST_HELD` are kept."""
@@ -371,8 +385,7 @@ class FeatureParty(Party):
             {trainer.name: lambda _hello: self._open_session(trainer)},
             software_version=__version__,
         )
-        self.peer = Peer(self.name, LocalTransport(answerer), codec)
-        return self.peer
+        return self._begin(Peer(self.name, LocalTransport(answerer), codec))
 
     def _open_session(self, trainer: Trainer) -> Service:
         if trainer is ALIGN_TRAINER:
@@ -507,8 +520,8 @@ class RemoteParty(Party):
         """
         self.prepare()
         link = self._accept() if self._listen else self._dial()
-        self.peer = Peer(self.name, LinkTransport(link), trainer.codec(), timeout=self._timeout)
-        return self.peer
+        transport = LinkTransport(link)
+        return self._begin(Peer(self.name, transport, trainer.codec(), timeout=self._timeout))
 
     def close(self) -> None:
         """Stop listening, if it does."""

@@ -29,6 +29,8 @@ Values = Mapping[str, Mapping[str, Sequence[float]]]
 class ProgressBar(TrainingCallback):
     """Shows how far a training is: rounds done, the metric that decides, and the time left.
 
+    Where common rows have to be found first, it shows how far that is.
+
     The metric is the last one of `eval_metric`, which early stopping goes by, of each evaluation
     set. In a pipe there is a line every half minute.
 
@@ -44,13 +46,13 @@ class ProgressBar(TrainingCallback):
     """
 
     def __init__(self, console: Console | None = None) -> None:
-        self._console = console
+        self.console = console
         self._progress: TrainingProgress | None = None
 
     def before_training(self, model: "SecureBoostModel") -> "SecureBoostModel":
         """Show an empty bar."""
         self.close()
-        self._progress = TrainingProgress(model.n_estimators, console=self._console)
+        self._progress = TrainingProgress(model.n_estimators, console=self.console)
         self._progress.__enter__()
         return model
 
@@ -77,7 +79,7 @@ class ProgressBar(TrainingCallback):
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "ProgressBar":
         """A bar of its own for the copy of an estimator; a terminal cannot be copied."""
-        return type(self)(self._console)
+        return type(self)(self.console)
 
 
 class TrainingProgress:

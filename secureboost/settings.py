@@ -8,7 +8,7 @@ import re
 import tomllib
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, TypeVar, get_args, get_origin
+from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
 
 import msgspec
 from msgspec import Meta, Struct, structs
@@ -17,6 +17,18 @@ from secureboost.errors import ConfigError, did_you_mean
 
 _Text = Annotated[str, Meta(min_length=1)]
 _S = TypeVar("_S", bound=Struct)
+
+_EXPECTED = re.compile(r"Expected '([^']+)'(?:,.*| (of length )?([<>]=?) (\S+))?")
+_KINDS = {
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "true or false",
+    "str": "text",
+    "array": "a list",
+    "object": "a table",
+    "date": "a date such as 2025-12-31",
+}
+_LIMITS = {">=": "at least", ">": "above", "<=": "at most", "<": "below"}
 
 
 def decode_settings(settings: Mapping[str, Any], kind: type[_S], folder: Path) -> _S:
@@ -134,12 +146,30 @@ def _table_of(kind: Any) -> type[Struct] | None:
 
 
 def _convert(value: Any, kind: Any, path: str) -> Any:
-    """Check one value; msgspec's texts name the type or limit."""
+    """Check one value."""
+    if get_origin(kind) is Literal and value not in get_args(kind):
+        choices = list(map(str, get_args(kind)))
+        near = did_you_mean(str(value), choices)
+        raise ConfigError(f"{value!r} is not one of: {', '.join(choices)}.{near}", path)
     try:
         return msgspec.convert(value, kind)
     except msgspec.ValidationError as error:
-        reason = str(error).replace("`", "'").partition(" - at ")[0]
-        raise ConfigError(f"{value!r} cannot be used: {reason}", path) from error
+        raise ConfigError(f"{value!r} cannot be used: {_reason(error)}", path) from error
+
+
+def _reason(error: msgspec.ValidationError) -> str:
+    """Say in plain words what msgspec says in names of types."""
+    text = str(error).replace("`", "'").partition(" - at ")[0]
+    if "date" in text:
+        return f"it must be {_KINDS['date']}"
+    expected = _EXPECTED.fullmatch(text)
+    if expected is None:
+        return text
+    kinds, of_length, sign, limit = expected.groups()
+    if sign:
+        return f"{'its length' if of_length else 'it'} must be {_LIMITS[sign]} {limit}"
+    named = [_KINDS.get(kind, kind) for kind in kinds.split(" | ") if kind != "null"]
+    return f"it must be {' or '.join(named)}"
 
 
 def _check_table(value: Any, path: str) -> None:

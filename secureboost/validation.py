@@ -17,6 +17,7 @@ from sklearn.utils.validation import column_or_1d
 
 from crypto.scheme import PrivateKey
 from secureboost.aligned_rows import Agreements
+from secureboost.alignment_progress import shown_by
 from secureboost.common_rows import Given, keep_common
 from secureboost.errors import ConfigError, DataError, did_you_mean
 from secureboost.estimator import Federation, SecureBoostModel
@@ -371,7 +372,8 @@ class _Plan:
 def _plan(model: SecureBoostModel, given: Given, parties: Sequence[Party], folds: Any) -> _Plan:
     """Draw the folds among the rows that all parties have."""
     splits = _splits(model, given, folds)
-    agreements = agree_on_rows(parties, given.index)
+    with shown_by(model._callbacks(), given.index, parties) as progress:
+        agreements = agree_on_rows(parties, given.index, progress=progress)
     common = keep_common(given, agreements)
     if common is not given:
         if not isinstance(folds, Integral) and not hasattr(folds, "split"):

@@ -68,10 +68,13 @@ def align(
     """
     from secureboost.align.asker import Asked, align_with
     from secureboost.align.options import AlignOptions
+    from secureboost.align.state import State
     from secureboost.trainers import ALIGN_TRAINER
 
     asked = [Asked(party.name, partial(party.connect, ALIGN_TRAINER)) for party in parties]
-    return align_with(keys, asked, options or AlignOptions(), state=state, progress=progress)
+    aligned = align_with(keys, asked, options or AlignOptions(), state=state, progress=progress)
+    State(state).clear()
+    return aligned
 
 
 def join_rows(

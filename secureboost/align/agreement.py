@@ -22,7 +22,10 @@ from secureboost.align.protocol import (
     Verdict,
 )
 from secureboost.align.rows import rows_of
+from secureboost.align.table import AlignTable
 from secureboost.alignment import Alignment
+
+_PAID = "paid"
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +38,8 @@ class Agreement:
     context : Answering
     half : AnsweringHalf
         Of the method that was agreed on.
+    counts_keys : bool
+        See `method.Method`.
 
     Attributes
     ----------
@@ -42,14 +47,48 @@ class Agreement:
     method : str
     """
 
-    def __init__(self, context: Answering, half: AnsweringHalf) -> None:
+    def __init__(self, context: Answering, half: AnsweringHalf, *, counts_keys: bool) -> None:
         self.half = half
         self.method = context.proposal.method
         self._context = context
+        self._counts_keys = counts_keys
+        self._paid = context.state.get(_PAID) is not None
         self._minimum = max(context.table.policy.min_size, context.proposal.min_size)
         self._n_common = 0
         self._key_order: NDArray[np.int32] = np.empty(0, dtype=np.int32)
         self._listed: ListedKeys | None = None
+
+    def pay(self) -> None:
+        """Count the label party's keys, when the first of them come; going on is free.
+
+        Not when they are proposed: another feature party may refuse, and then none come.
+
+        Raises
+        ------
+        Refusal
+            If too little is left.
+        OSError
+        """
+        if self._paid:
+            return
+        context, n_keys = self._context, self._context.proposal.n_keys
+        if self._counts_keys and not context.table.budget.spend_keys(n_keys):
+            raise budget_spent(context.table, n_keys, ends_session=True)
+        self._paid = True
+        context.state.put(_PAID, b"")
+        group = context.agreed.group
+        log.info(
+            "an alignment begins: %d ids of the label party, method %s%s",
+            n_keys,
+            self.method,
+            f" in group {group}" if group else "",
+        )
+
+    def close(self) -> None:
+        """Forget secrets, and what was kept if no keys came: there is nothing to go on with."""
+        self.half.close()
+        if not self._paid:
+            self.forget()
 
     def tell_size(self, request: TellSize) -> Verdict:
         """Take down how many keys are common; decide whether to tell which.
@@ -75,7 +114,7 @@ class Agreement:
             only_size = context.proposal.result == "size"
             minimum = f"fewer than {self._minimum}, so it is not told which"
             why = "; only their number was asked for" if only_size else f"; {minimum}"
-        log.info("%d keys are common%s", request.n_common, why)
+        log.info("%d ids are common%s", request.n_common, why)
         if goes_on:
             self.half.allow_telling()
         else:
@@ -145,7 +184,7 @@ class Agreement:
         if listed.n_named < self._minimum:
             raise Refusal(
                 Code.MINIMUM,
-                f"{listed.n_named} of this party's keys are listed; the minimum is {self._minimum}",
+                f"{listed.n_named} of this party's ids are listed; the minimum is {self._minimum}",
                 ends_session=True,
             )
         if self._context.proposal.result == "label-party" and listed.n_named < listed.n_keys:
@@ -156,6 +195,16 @@ class Agreement:
                 ends_session=True,
             )
         self._context.transcript.add_array("listed", listed.positions())
+
+
+def budget_spent(table: AlignTable, n_keys: int, *, ends_session: bool = False) -> Refusal:
+    """The refusal of more keys than a party still lets be compared."""
+    return Refusal(
+        Code.BUDGET,
+        f"{n_keys} ids are more than this party still lets be compared with its table; "
+        f"{table.budget.spent.probed_keys} of {table.policy.max_probed_keys} have been",
+        ends_session=ends_session,
+    )
 
 
 def alignment_details(proposal: Propose, agreed: Agreed, n_common: int) -> dict[str, str | int]:

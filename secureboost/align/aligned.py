@@ -1,9 +1,11 @@
 """What the label party gets from `secureboost.align.align`."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from secureboost.alignment import Alignment
-from secureboost.errors import DataError
+from secureboost.errors import DataError, LimitError
 
 STEPS = ("send", "fetch", "compare", "tell")
 """What the label party does with a party, in this order: sends its own keys, fetches the party's,
@@ -27,6 +29,10 @@ class AlignProgress:
     step: str
     done: int
     total: int
+
+
+Progress: TypeAlias = Callable[[AlignProgress], None]
+"""Called now and then while rows are aligned, from one thread at a time."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +63,7 @@ class Sizes:
 
     def __str__(self) -> str:
         lines = [
-            f"{self.common[party]:,} of {self.own:,} keys are among the {theirs:,} of {party!r}"
+            f"{self.common[party]:,} of {self.own:,} ids are among the {theirs:,} of {party!r}"
             for party, theirs in self.parties.items()
         ]
         if self.agreed is not None and len(self.parties) > 1:
@@ -90,10 +96,16 @@ class Aligned:
 
         Raises
         ------
+        secureboost.errors.LimitError
+            If there are too few common keys.
         secureboost.errors.DataError
-            If there are too few common keys, or only their number was asked for.
+            If only their number was asked for.
         """
+        if self.shortfall:
+            raise LimitError(f"No rows were agreed on: {self.shortfall}")
         if not self.alignments:
-            why = self.shortfall or "only the number of common keys was asked for (result='size')."
-            raise DataError(f"No rows were agreed on: {why}")
+            raise DataError(
+                "No rows were agreed on: only the number of common ids was asked for "
+                "(result='size')."
+            )
         return self

@@ -14,8 +14,9 @@ from joblib import effective_n_jobs
 
 from parties.messages import Ack, Message, Refusal, Reply, Request
 from parties.service import Service
-from secureboost.align.agreement import Agreement
-from secureboost.align.join_answerer import JoinAnswerer
+from secureboost.align.agreement import Agreement, budget_spent
+from secureboost.align.event_table import EventTable, different_keys
+from secureboost.align.join_answerer import JoinAnswerer, check_join
 from secureboost.align.keys import Keys
 from secureboost.align.method import Answering
 from secureboost.align.methods import METHODS, TRANSITIONS
@@ -97,14 +98,15 @@ class AlignSession(Service):
             ) from error
 
     def close(self) -> None:
-        """Forget keys and scalars; what is kept to go on after a crash stays."""
+        """Forget keys and scalars; what is kept to go on after a crash stays, if anything came."""
         if self._agreement is not None:
-            self._agreement.half.close()
+            self._agreement.close()
         self._agreement = None
         self._joins.close()
 
     def _answer_by_method(self, request: Request[Any]) -> Reply:
         agreement = _not_none(self._agreement)
+        agreement.pay()
         answer = agreement.half.answers.get(type(request))
         if answer is None:
             raise Refusal(
@@ -117,7 +119,6 @@ class AlignSession(Service):
 
     def _propose(self, request: Propose) -> Agreed:
         self.close()
-        policy = self._table.policy
         method = METHODS.get(request.method)
         if method is None:
             raise Refusal(
@@ -125,9 +126,9 @@ class AlignSession(Service):
                 f"method {request.method!r} is unknown to this party; there is: "
                 f"{', '.join(METHODS)}",
             )
-        keys = self._read_keys()
+        keys = self._read_keys(request)
         self._check_terms(request, keys)
-        group = method.choose_group(request, policy)
+        group = method.choose_group(request, self._table)
         digest = keys.digest()
         state = session_state(self._table.state_folder, request)
         kept = kept_session(state, request, digest, group)
@@ -137,7 +138,14 @@ class AlignSession(Service):
             except AlignmentError as error:
                 log.warning("an interrupted alignment begins anew: %s", error)
                 state.clear()
-        kept = self._begin(request, group, digest)
+        if method.counts_keys and not self._table.budget.allows_keys(request.n_keys):
+            raise budget_spent(self._table, request.n_keys)
+        kept = KeptSession(
+            nonce=secrets.token_bytes(32),
+            table_digest=digest,
+            group=group,
+            terms=terms_of(request),
+        )
         keep_session(state, kept)
         return self._open(request, keys, kept, state)
 
@@ -153,8 +161,9 @@ class AlignSession(Service):
             transcript=Transcript(request, agreed),
             n_jobs=self._n_jobs,
         )
-        half = METHODS[request.method].answering(context)
-        self._agreement = Agreement(context, half)
+        method = METHODS[request.method]
+        half = method.answering(context)
+        self._agreement = Agreement(context, half, counts_keys=method.counts_keys)
         return msgspec.structs.replace(agreed, received=half.received)
 
     def _conclude(self, request: Conclude) -> Ack:
@@ -162,37 +171,16 @@ class AlignSession(Service):
         self.close()
         return reply
 
-    def _begin(self, request: Propose, group: str, table_digest: bytes) -> KeptSession:
-        """Pay for a new session."""
-        counted = METHODS[request.method].counts_keys
-        if counted and not self._table.budget.spend_keys(request.n_keys):
-            raise Refusal(
-                Code.BUDGET,
-                f"{request.n_keys} keys are more than this party still lets be compared with its "
-                f"table; {self._table.budget.spent.probed_keys} of "
-                f"{self._table.policy.max_probed_keys} have been",
-            )
-        log.info(
-            "an alignment begins: %d keys of the label party, method %s %s",
-            request.n_keys,
-            request.method,
-            group,
-        )
-        return KeptSession(
-            nonce=secrets.token_bytes(32),
-            table_digest=table_digest,
-            group=group,
-            terms=terms_of(request),
-        )
-
-    def _read_keys(self) -> Keys:
+    def _read_keys(self, request: Propose) -> Keys:
         try:
-            keys = self._table.read_keys()
+            rows = self._table.read_rows()
         except SecureBoostError as error:
             log.error("the keys of this party's table cannot be made: %s", error)
             raise Refusal(
                 Code.KEYS, "this party's key columns cannot be used; its log says why"
             ) from error
+        check_join(request.join, rows)
+        keys = different_keys(rows.keys) if isinstance(rows, EventTable) else rows
         if not keys.encoded:
             raise Refusal(Code.KEYS, "this party's table has no row with a key")
         if not has_one_row_each(keys):
@@ -206,13 +194,13 @@ class AlignSession(Service):
         if request.n_keys > policy.max_rows:
             raise Refusal(
                 Code.TOO_MANY,
-                f"{request.n_keys} keys are above this party's limit of {policy.max_rows}",
+                f"{request.n_keys} ids are above this party's limit of {policy.max_rows}",
             )
         fewer = min(request.n_keys, len(keys.encoded))
         if fewer < policy.min_size:
             raise Refusal(
                 Code.MINIMUM,
-                f"with {fewer} keys on a side no more can be common; this party tells nothing "
+                f"with {fewer} ids on a side no more can be common; this party tells nothing "
                 f"below {policy.min_size}",
             )
 

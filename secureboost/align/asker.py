@@ -18,7 +18,7 @@ from parties.peer import Peer
 from parties.session import Session
 from secureboost._version import __version__
 from secureboost.align.agreement import alignment_details
-from secureboost.align.aligned import Aligned, AlignProgress, Sizes
+from secureboost.align.aligned import Aligned, AlignProgress, Progress, Sizes
 from secureboost.align.conversation import Conversation, Terms, propose
 from secureboost.align.keys import Keys
 from secureboost.align.listing import Pairs, common_to_all, list_rows
@@ -27,7 +27,7 @@ from secureboost.align.methods import get_method
 from secureboost.align.options import AlignOptions
 from secureboost.align.protocol import TRAINER
 from secureboost.align.rows import has_one_row_each, rows_of
-from secureboost.align.run_state import Run, open_run
+from secureboost.align.run_state import Run, keep_outcome, kept_outcome, open_run, state_of
 from secureboost.align.state import State
 from secureboost.alignment import Alignment
 from secureboost.errors import DataError, IntegrityError, NothingCommonError
@@ -35,7 +35,6 @@ from secureboost.errors import DataError, IntegrityError, NothingCommonError
 LABEL_PARTY = "label-party"
 
 T = TypeVar("T")
-Progress = Callable[[AlignProgress], None]
 
 
 @dataclass(frozen=True)
@@ -63,7 +62,9 @@ def align_with(
 ) -> Aligned:
     """Find the rows that the label party and all feature parties have in common.
 
-    Parameters, result and errors are those of `secureboost.align.align`.
+    Parameters, result and errors are those of `secureboost.align.align`; but `state` stays if rows
+    were agreed on. It holds the outcome then, and the same call returns that at once. The caller
+    deletes it when the outcome is where it belongs.
     """
     if not parties:
         raise DataError("There is no party to align with; name at least one.")
@@ -81,9 +82,15 @@ def align_with(
     kept = State(state)
     table_digest = keys.digest()
     run = open_run(kept, table_digest, options)
+    outcome = kept_outcome(kept, [party.name for party in parties])
+    if outcome is not None:
+        return outcome
     with greeted(parties) as session:
         aligned = _Alignment(session, terms, run, kept, table_digest, _reporter(progress)).run()
-    kept.clear()
+        if aligned.alignments:
+            keep_outcome(kept, aligned)
+    if not aligned.alignments:
+        kept.clear()
     if aligned.sizes.nothing and options.result != "size":
         raise NothingCommonError(aligned.shortfall)
     return aligned
@@ -171,7 +178,7 @@ class _Alignment:
         }
 
     def _state_of(self, party: str) -> State:
-        return self._state.part("parties").part(party)
+        return state_of(self._state, party)
 
     def _shortfall(self, verdicts: Sequence[bool]) -> str:
         """Say which party has too few common keys, if one has."""
@@ -181,21 +188,21 @@ class _Alignment:
             own_minimum = self._terms.options.min_size
             if talk.n_common < own_minimum:
                 return (
-                    f"{talk.n_common} keys are common with {talk.party!r}, fewer than "
+                    f"{talk.n_common} ids are common with {talk.party!r}, fewer than "
                     f"min_size={own_minimum}."
                 )
             if not goes_on:
                 return (
-                    f"{talk.n_common} keys are common with {talk.party!r}, fewer than it asks for."
+                    f"{talk.n_common} ids are common with {talk.party!r}, fewer than it asks for."
                 )
         return ""
 
     def _too_few_of_all(self, n_common: int) -> str:
         if n_common:
             minimum = self._terms.options.min_size
-            return f"{n_common} keys are common to all, fewer than min_size={minimum}."
+            return f"{n_common} ids are common to all, fewer than min_size={minimum}."
         return (
-            f"No key is common to all of {', '.join(talk.party for talk in self._talks)} and the "
+            f"No id is common to all of {', '.join(talk.party for talk in self._talks)} and the "
             "label party, though each has some in common with it. Align with fewer parties."
         )
 
@@ -256,7 +263,7 @@ def _report_of(party: str, report: Progress) -> Report:
 
 def _nothing_common(party: str, keys: Keys) -> str:
     return (
-        f"No key is common with {party!r}. Keys were made by the rules {', '.join(keys.rules)}: "
+        f"No id is common with {party!r}. Keys were made by the rules {', '.join(keys.rules)}: "
         "see on both sides whether the key columns mean the same and have the same order, and "
         "what the rules do with made-up values (secureboost align CONFIG --show-rules)."
     )

@@ -23,7 +23,7 @@ from secureboost.align.protocol import (
 )
 from secureboost.align.state import State
 from secureboost.align.transcript import Transcript
-from secureboost.errors import AlignmentError, DataError, IntegrityError
+from secureboost.errors import AlignmentError, IntegrityError, LimitError
 
 _NONCE, _AGREED = "nonce", "agreed"
 
@@ -137,7 +137,7 @@ def propose(peer: Peer, terms: Terms, state: State, report: Report) -> Conversat
     ------
     parties.errors.PartyError
         If the party cannot be asked, or refuses the terms.
-    secureboost.errors.DataError
+    secureboost.errors.LimitError
         If the party has more keys than allowed.
     secureboost.errors.IntegrityError
         If it agrees to what was not proposed.
@@ -158,13 +158,14 @@ def propose(peer: Peer, terms: Terms, state: State, report: Report) -> Conversat
         result=options.result,
         min_size=options.min_size,
         chunk=options.chunk,
+        join=options.join,
     )
     agreed = peer.ask(proposal)
     if agreed.group not in (terms.groups or ("",)):
         raise IntegrityError(peer.name, f"chose group {agreed.group!r}, which was not proposed")
     if agreed.n_keys > options.max_rows:
-        raise DataError(
-            f"party {peer.name!r} has {agreed.n_keys} keys; align.max_rows={options.max_rows}. "
+        raise LimitError(
+            f"party {peer.name!r} has {agreed.n_keys} ids; align.max_rows={options.max_rows}. "
             "Raise it if that many are expected."
         )
     kept = _kept(state)

@@ -38,6 +38,7 @@ def settle_duplicates(
     n_keys: int,
     choice: Duplicates,
     name: str,
+    setting: str = "duplicates",
 ) -> Settled:
     """Choose among rows of one key.
 
@@ -51,6 +52,8 @@ def settle_duplicates(
     choice : Duplicates
     name : str
         The table, for messages.
+    setting : str
+        What makes the choice, for messages.
 
     Raises
     ------
@@ -73,11 +76,10 @@ def settle_duplicates(
             f", of which {rows_text(rows[differs[keys]])} differ in writing and are equal after "
             "normalisation"
         )
-    problem = f"keys occur more than once in {where}"
+    problem = f"ids occur more than once in {where}"
     if choice == "error":
         raise DataError(
-            f"{name}: {problem}. Keep one row per key, or choose with duplicates='first', 'last' "
-            "or 'all'."
+            f"{name}: {problem}. Keep one row per id, or choose one by {setting}='first' or 'last'."
         )
     if choice == "all":
         return Settled(number, n_repeated, (problem,))

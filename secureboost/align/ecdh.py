@@ -2,7 +2,7 @@
 
 from typing import ClassVar
 
-from crypto.errors import CryptoError
+from crypto.errors import CryptoError, GroupUnavailableError
 from crypto.groups import GROUPS, get_group
 from parties.messages import Message, Refusal
 from parties.service import Transitions
@@ -10,8 +10,9 @@ from secureboost.align.ecdh_answerer import EcdhAnswerer
 from secureboost.align.ecdh_asker import EcdhAsker
 from secureboost.align.method import Answering, Asking, Method
 from secureboost.align.options import AlignOptions
-from secureboost.align.policy import AlignPolicy
 from secureboost.align.protocol import ECDH_MESSAGES, ECDH_TRANSITIONS, Code, Propose
+from secureboost.align.table import AlignTable
+from secureboost.errors import ConfigError
 
 
 class Ecdh(Method):
@@ -22,7 +23,13 @@ class Ecdh(Method):
     transitions: ClassVar[Transitions] = ECDH_TRANSITIONS
 
     def check_options(self, options: AlignOptions) -> None:
-        """Everything is offered."""
+        """Refuse a group that cannot be used here; everything else is offered."""
+        if options.group is None:
+            return
+        try:
+            get_group(options.group)
+        except GroupUnavailableError as error:
+            raise ConfigError(str(error), "align.group") from error
 
     def groups(self, options: AlignOptions) -> tuple[str, ...]:
         """Name the chosen group, or all that can be used here."""
@@ -30,7 +37,7 @@ class Ecdh(Method):
             return (get_group(options.group).name,)
         return tuple(group.name for group in GROUPS.values() if not group.missing())
 
-    def choose_group(self, proposal: Propose, policy: AlignPolicy) -> str:
+    def choose_group(self, proposal: Propose, table: AlignTable) -> str:
         """Take the first that can be used here."""
         problems = []
         for name in proposal.groups:

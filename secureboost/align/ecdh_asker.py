@@ -111,9 +111,11 @@ class EcdhAsker(AskingHalf):
         doubled = self._empty(self._theirs)
         digests: list[bytes] = []
         while (kept := self._context.state.get(f"theirs-{len(digests):08d}")) is not None:
+            bounds = self._theirs.bounds(len(digests))
             some = self._restored(kept[_DIGEST_BYTES:], self._theirs.length(len(digests)))
-            doubled[self._theirs.bounds(len(digests))] = some
+            doubled[bounds] = some
             digests.append(kept[:_DIGEST_BYTES])
+            self._context.report("fetch", bounds.stop, self._theirs.n)
         requests = (KeysOf(chunk=chunk) for chunk in range(len(digests), len(self._theirs)))
         for reply in ask_ahead(self._context.peer, requests):
             chunk = len(digests)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from parties.messages import Ack, Message, Refusal, Reply
 from secureboost.align.event_table import EventTable
 from secureboost.align.join_finders import Finder, make_finder
-from secureboost.align.join_options import AsOfTerms, differences
+from secureboost.align.join_options import AsOfTerms, Terms, differences, terms_text
 from secureboost.align.join_protocol import (
     TIMES_CHUNK,
     BeginJoin,
@@ -24,6 +24,7 @@ from secureboost.align.join_protocol import (
     TimesOf,
 )
 from secureboost.align.join_transcript import JoinTranscript, join_details
+from secureboost.align.keys import Keys
 from secureboost.align.pairing import pair_up
 from secureboost.align.policy import AlignPolicy
 from secureboost.align.protocol import Code
@@ -79,14 +80,16 @@ class JoinAnswerer:
                 Code.JOIN, "this party's rows cannot be joined; its log says why"
             ) from error
         log.info(
-            "a join begins: at most %d rows of the label party, %s", request.n_rows, request.terms
+            "a join begins: at most %d rows of the label party, %s",
+            request.n_rows,
+            terms_text(request.terms),
         )
         return Ack()
 
     def _prepare(self, request: BeginJoin) -> "_Join":
         table = self._table
-        events = table.read_events()
-        if events is None:
+        events = table.read_rows()
+        if not isinstance(events, EventTable):
             raise Refusal(Code.JOIN, "this party has no column of times to join rows by")
         keyed = table.alignments.load(request.alignment)
         if keyed is None:
@@ -137,23 +140,59 @@ def check_begin(request: BeginJoin, events: EventTable, policy: AlignPolicy) -> 
     ------
     Refusal
     """
-    terms = request.terms
-    differ = [] if events.terms is None else differences(events.terms, terms)
-    if not differ and terms.unit != events.unit:
-        differ = [f"unit is {events.unit!r} here and {terms.unit!r} there"]
-    if differ:
-        raise Refusal(Code.TERMS, f"the terms of the join differ: {'; '.join(differ)}"[:500])
-    if events.dates and not isinstance(terms, AsOfTerms):
-        raise Refusal(
-            Code.TERMS,
-            "this party has columns of dates that must not lie after the label party's times, "
-            "which it checks in as-of joins alone",
-        )
+    check_join(request.terms, events)
     if request.n_rows > policy.max_rows:
         raise Refusal(
             Code.TOO_MANY,
             f"{request.n_rows} rows are above this party's limit of {policy.max_rows}",
         )
+
+
+def check_join(terms: Terms | None, rows: Keys | EventTable) -> None:
+    """Refuse a label party that joins rows by time in another way than this party.
+
+    Parameters
+    ----------
+    terms : AsOfTerms, WindowTerms or None
+        The label party's; None: it joins nothing by time.
+    rows : Keys or EventTable
+        This party's.
+
+    Raises
+    ------
+    Refusal
+    """
+    differ = _differences(terms, rows)
+    if differ:
+        raise Refusal(Code.TERMS, f"the terms of the join differ: {'; '.join(differ)}"[:500])
+    if isinstance(rows, EventTable) and rows.dates and not isinstance(terms, AsOfTerms):
+        raise Refusal(
+            Code.TERMS,
+            "this party has columns of dates that must not lie after the label party's times, "
+            "which it checks in as-of joins alone",
+        )
+
+
+def _differences(terms: Terms | None, rows: Keys | EventTable) -> list[str]:
+    """Say in what terms differ, as the label party reads it."""
+    if not isinstance(rows, EventTable):
+        return [] if terms is None else [_one_sided(terms, "the label party", "this party")]
+    if terms is None:
+        return [_one_sided(rows.terms, "this party", "the label party")]
+    if rows.terms is not None:
+        return differences(terms, rows.terms)
+    if terms.unit == rows.unit:
+        return []
+    return [f"unit is {terms.unit!r} at the label party and {rows.unit!r} at this party"]
+
+
+def _one_sided(terms: Terms | None, one: str, other: str) -> str:
+    """Say that one side alone joins rows by time."""
+    how = "" if terms is None else f" ({terms_text(terms)})"
+    return (
+        f"rows are joined by time at {one}{how} and not at {other}. Set align.time on both sides, "
+        "or on neither"
+    )
 
 
 class _Join:

@@ -19,7 +19,7 @@ from secureboost.align.chunking import AHEAD
 from secureboost.align.event_table import EventTable
 from secureboost.align.events import Events, check_events
 from secureboost.align.join_label import LabelRows, label_rows
-from secureboost.align.join_options import AsOfOptions, WindowOptions
+from secureboost.align.join_options import AsOfOptions, WindowOptions, listed_terms
 from secureboost.align.join_protocol import (
     TIMES_CHUNK,
     BeginJoin,
@@ -57,7 +57,8 @@ class JoinedRows:
     matches: MatchCounts
 
     def __str__(self) -> str:
-        return f"rows: {self.rows}; {self.matches}"
+        one = next(iter(self.alignments.values()))
+        return _outcome(self.rows, self.matches, list(self.alignments), str(one.details["join"]))
 
 
 def join_with(
@@ -112,9 +113,11 @@ def join_with(
         matches = MatchCounts()
         agreed = _agree(session, talks, told, matches, options)
         if not len(agreed):
+            join = str(listed_terms(options.terms())["join"])
+            outcome = _outcome(rows.counts, matches, [talk.party for talk in talks], join)
             raise DataError(
-                f"No row is left. Rows: {rows.counts}; {matches}. Take a wider window, or see "
-                "whether both sides' times mean the same."
+                f"No row is left: {outcome}. Take a wider window, or see whether both sides' times "
+                "mean the same."
             )
         ids = [talk.transcript.digest() for talk in talks]
         session.ask_all([ConcludeJoin(alignment=alignment) for alignment in ids])
@@ -136,6 +139,13 @@ def join_with(
         rows.counts,
         matches,
     )
+
+
+def _outcome(rows: StreamCounts, matches: MatchCounts, parties: Sequence[str], join: str) -> str:
+    """What became of the rows, in words of the join."""
+    if join == "as-of":
+        return matches.as_of(parties[0] if len(parties) == 1 else "each party")
+    return f"rows: {rows}; {matches}"
 
 
 def check_terms(

@@ -129,15 +129,39 @@ class WindowOptions(WindowTerms, frozen=True, kw_only=True):
         return WindowTerms(**{name: getattr(self, name) for name in WindowTerms.__struct_fields__})
 
 
-def differences(ours: Terms, theirs: Terms) -> list[str]:
-    """Say in what terms differ, for people: ``"window is 30 here and 90 there"``."""
-    kinds = [type(terms).__struct_config__.tag for terms in (ours, theirs)]
-    if kinds[0] != kinds[1]:
-        return [f"the join is {kinds[0]!r} here and {kinds[1]!r} there"]
+def listed_terms(terms: Terms) -> dict[str, str | int]:
+    """What terms say, by name; ``"join"`` is their kind."""
+    kind = str(type(terms).__struct_config__.tag)
+    return {"join": kind, **{name: getattr(terms, name) for name in terms.__struct_fields__}}
+
+
+def terms_text(terms: Terms) -> str:
+    """What terms say, for people: ``"as-of: unit days, window 365, lag 0"``."""
+    listed = listed_terms(terms)
+    return f"{listed.pop('join')}: " + ", ".join(f"{key} {value}" for key, value in listed.items())
+
+
+def differences(label: Terms, own: Terms) -> list[str]:
+    """Say in what terms differ, as a feature party tells the label party.
+
+    Parameters
+    ----------
+    label : AsOfTerms or WindowTerms
+        The label party's.
+    own : AsOfTerms or WindowTerms
+        The feature party's.
+
+    Returns
+    -------
+    list of str
+        As ``"window is 90 at the label party and 30 at this party"``.
+    """
+    theirs, ours = listed_terms(label), listed_terms(own)
+    names = ["join"] if theirs["join"] != ours["join"] else list(ours)
     return [
-        f"{name} is {getattr(ours, name)!r} here and {getattr(theirs, name)!r} there"
-        for name in theirs.__struct_fields__
-        if getattr(ours, name) != getattr(theirs, name)
+        f"{name} is {theirs[name]!r} at the label party and {ours[name]!r} at this party"
+        for name in names
+        if theirs[name] != ours[name]
     ]
 
 

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 import numpy as np
 from numpy.typing import NDArray
 
+from secureboost.align.join_options import listed_terms
 from secureboost.align.join_protocol import BeginJoin, KeepRows, TimesOf
 from secureboost.align.transcript import Record
 
@@ -22,7 +23,7 @@ class JoinTranscript:
         self._said = Record(b"secureboost join 1")
         self._said.add("alignment of keys", begin.alignment)
         self._said.add("n_rows", begin.n_rows)
-        for name, value in _terms(begin).items():
+        for name, value in listed_terms(begin.terms).items():
             self._said.add(f"terms.{name}", value)
 
     def add_times(self, request: TimesOf, n_matches: NDArray[np.uint16]) -> None:
@@ -53,15 +54,9 @@ def join_details(begin: BeginJoin, n_agreed: int, counts: dict[str, int]) -> dic
         What this side dropped.
     """
     return {
-        **_terms(begin),
+        **listed_terms(begin.terms),
         "alignment of keys": begin.alignment.hex(),
         "agreed rows": n_agreed,
         **counts,
         "made": datetime.now(UTC).isoformat(timespec="seconds"),
     }
-
-
-def _terms(begin: BeginJoin) -> dict[str, str | int]:
-    terms = begin.terms
-    kind = str(type(terms).__struct_config__.tag)
-    return {"join": kind, **{name: getattr(terms, name) for name in terms.__struct_fields__}}

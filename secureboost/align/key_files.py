@@ -22,6 +22,7 @@ def read_keys(
     duplicates: Duplicates = "error",
     blanks: LeftOut = "drop",
     unreadable: LeftOut = "error",
+    table: str = "",
 ) -> Keys:
     """Make the keys of a table in a file, without loading its other columns.
 
@@ -34,6 +35,8 @@ def read_keys(
     rules : KeyRules
     duplicates, blanks, unreadable
         See `keys.make_keys`.
+    table : str
+        Stands before the names of these three in messages, such as ``"align."``.
 
     Raises
     ------
@@ -41,7 +44,7 @@ def read_keys(
         See `keys.make_keys` and `iter_key_batches`.
     """
     path = Path(path)
-    choices = Choices(duplicates, blanks, unreadable)
+    choices = Choices(duplicates, blanks, unreadable, table)
     batches = ([batch[column] for column in columns] for batch in iter_key_batches(path, columns))
     return keys_of_batches(batches, rules, choices, path.name)
 

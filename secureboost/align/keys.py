@@ -62,7 +62,7 @@ class KeyCounts:
     notes: tuple[str, ...]
 
     def __str__(self) -> str:
-        return "; ".join([f"rows {self.rows:,}, different keys {self.keys:,}", *self.notes])
+        return "; ".join([f"rows {self.rows:,}, different ids {self.keys:,}", *self.notes])
 
 
 @dataclass(frozen=True, repr=False)
@@ -92,11 +92,15 @@ class Keys:
 
 @dataclass(frozen=True)
 class Choices:
-    """What happens to rows that have no key of their own; see `make_keys`."""
+    """What happens to rows that have no key of their own; see `make_keys`.
+
+    `table` stands before the names of these choices in messages.
+    """
 
     duplicates: Duplicates = "error"
     blanks: LeftOut = "drop"
     unreadable: LeftOut = "error"
+    table: str = ""
 
     def __post_init__(self) -> None:
         for name, choices in (
@@ -176,13 +180,18 @@ def keys_of_batches(
             raise DataError(f"{name}: more than {MAX_ROWS:,} rows. Split the table.")
     if not n_rows:
         raise DataError(f"{name}: the table has no rows.")
-    blank, blank_notes = _gaps(readers, "blanks", choices.blanks, name)
-    unread, unread_notes = _gaps(readers, "unreadable", choices.unreadable, name)
+    blank, blank_notes = _gaps(readers, "blanks", choices, name)
+    unread, unread_notes = _gaps(readers, "unreadable", choices, name)
     if not found:
         problems = "; ".join(blank_notes + unread_notes)
         raise DataError(f"{name}: no row has a key; {problems}. Check the key columns.")
     settled = settle_duplicates(
-        np.concatenate(numbers), np.concatenate(writings), len(found), choices.duplicates, name
+        np.concatenate(numbers),
+        np.concatenate(writings),
+        len(found),
+        choices.duplicates,
+        name,
+        f"{choices.table}duplicates",
     )
     notes = blank_notes + unread_notes + settled.notes
     counts = KeyCounts(n_rows, len(found), blank, unread, settled.n_repeated, notes)
@@ -221,14 +230,14 @@ def _writing(columns: list[list[Any]]) -> NDArray[np.int64]:
 
 
 def _gaps(
-    readers: list[CellReader], why: Gap, choice: LeftOut, name: str
+    readers: list[CellReader], why: Gap, choices: Choices, name: str
 ) -> tuple[int, tuple[str, ...]]:
     """Count the rows without a usable key and say where they are, or refuse them."""
     rows = [reader.gaps(why) for reader in readers]
     found = [reader.describe(why) for reader, gaps in zip(readers, rows, strict=True) if len(gaps)]
-    if found and choice == "error":
+    if found and getattr(choices, why) == "error":
         raise DataError(
             f"{name}: {'; '.join(found)}. Correct the table, or leave such rows out with "
-            f"{why}='drop'."
+            f"{choices.table}{why}='drop'."
         )
     return len(np.unique(np.concatenate(rows))), tuple(f"left out: {note}" for note in found)

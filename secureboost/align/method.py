@@ -17,7 +17,6 @@ from parties.service import Transitions
 from secureboost.align.keys import Keys
 from secureboost.align.listing import Pairs
 from secureboost.align.options import AlignOptions
-from secureboost.align.policy import AlignPolicy
 from secureboost.align.protocol import Agreed, Propose
 from secureboost.align.state import State
 from secureboost.align.table import AlignTable
@@ -201,7 +200,7 @@ class Method(ABC):
         """
 
     @abstractmethod
-    def choose_group(self, proposal: Propose, policy: AlignPolicy) -> str:
+    def choose_group(self, proposal: Propose, table: AlignTable) -> str:
         """Return the group that the feature party takes; empty if none is needed.
 
         Raises

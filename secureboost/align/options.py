@@ -4,6 +4,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Literal, TypeAlias, get_args
 
+from secureboost.align.join_options import Terms
 from secureboost.errors import ConfigError, did_you_mean
 
 Result: TypeAlias = Literal["both", "label-party", "size"]
@@ -48,6 +49,9 @@ class AlignOptions:
         Folder where the method ``"rsa"`` keeps, for each feature party, what it has signed and its
         tags, so that they need not be asked for again; a tag set that a party gave ahead lies there
         as ``<party>.tagset``. None: nothing outlives the run.
+    join : AsOfTerms, WindowTerms or None
+        How `align.join_rows` will join rows of common customers by time. The feature parties must
+        want the same, or refuse before a key is compared. None: rows are their keys.
 
     Raises
     ------
@@ -64,6 +68,7 @@ class AlignOptions:
     chunk: int = 8192
     n_jobs: int = -1
     signatures: Path | None = None
+    join: Terms | None = None
 
     def __post_init__(self) -> None:
         if self.result not in RESULTS:

@@ -40,6 +40,19 @@ class MatchCounts(msgspec.Struct, kw_only=True):
             f"{self.unmatched - self.kept_unmatched:,} dropped"
         )
 
+    def as_of(self, of: str) -> str:
+        """Say the same of an as-of join, in which a row has one match or none.
+
+        Parameters
+        ----------
+        of : str
+            Whose rows are found.
+        """
+        rest = f"{self.unmatched:,} do not and are dropped"
+        if self.kept_unmatched:
+            rest = f"{self.unmatched:,} do not, of which {self.kept_unmatched:,} were drawn to stay"
+        return f"{self.matched:,} rows find a row of {of} in time, {rest}"
+
 
 @dataclass(frozen=True, repr=False)
 class Joined:

@@ -89,6 +89,10 @@ class AlignBudget(Ledger[AlignSpending]):
         super().__init__(spent or AlignSpending(), keep)
         self._policy = policy
 
+    def allows_keys(self, keys: int) -> bool:
+        """Whether so many are left; nothing is taken."""
+        return self.allows("probed_keys", keys, self._policy.max_probed_keys)
+
     def spend_keys(self, keys: int) -> bool:
         """Take `keys` from the budget; False, and nothing is taken, where too little is left."""
         return self.spend("probed_keys", keys, self._policy.max_probed_keys)

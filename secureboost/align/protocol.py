@@ -46,6 +46,7 @@ from parties.messages import (
     ShortText,
 )
 from parties.service import Transitions
+from secureboost.align.join_options import AsOfTerms, WindowTerms
 from secureboost.align.options import MAX_CHUNK, MAX_ROWS, Result
 
 TRAINER = "align"
@@ -110,7 +111,8 @@ class Propose(Request[Agreed], frozen=True, kw_only=True):
     """Find out which keys are common, or go on with it.
 
     Reveals: to the feature party, how many different keys the label party has, by which rules keys
-    are made of columns, and the terms: the method, who is to learn the result, the minimum.
+    are made of columns, and the terms: the method, who is to learn the result, the minimum, and
+    whether and how rows will be joined by time.
 
     Attributes
     ----------
@@ -128,6 +130,9 @@ class Propose(Request[Agreed], frozen=True, kw_only=True):
         With fewer common keys nobody is told which they are.
     chunk : int
         Keys in one message, in both directions; the last may hold fewer.
+    join : AsOfTerms, WindowTerms or None
+        How rows of common customers will be joined by time, see `join_protocol`; the feature party
+        must want the same. None: not at all.
     """
 
     nonce: Bytes32
@@ -138,6 +143,7 @@ class Propose(Request[Agreed], frozen=True, kw_only=True):
     result: Result
     min_size: NumberOfKeys
     chunk: Annotated[int, msgspec.Meta(ge=1, le=MAX_CHUNK)]
+    join: AsOfTerms | WindowTerms | None
 
 
 class BlindedKeys(Request[Ack], frozen=True, kw_only=True):

@@ -8,7 +8,7 @@ import msgspec
 
 from parties.messages import Bytes32, Refusal
 from secureboost.align.protocol import Code, Propose
-from secureboost.align.state import State
+from secureboost.align.state import State, sweep_all
 from secureboost.errors import AlignmentError
 
 KEPT_SESSIONS = 4
@@ -102,6 +102,7 @@ def keep_session(state: State, kept: KeptSession) -> None:
     state.put(_PIECE, msgspec.msgpack.encode(kept))
     if state.folder is None:
         return
+    sweep_all(state.folder.parent)
     sessions = [path for path in state.folder.parent.iterdir() if (path / _PIECE).exists()]
     sessions.sort(key=lambda path: (path / _PIECE).stat().st_mtime, reverse=True)
     for path in sessions[KEPT_SESSIONS:]:

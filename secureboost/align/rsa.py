@@ -6,11 +6,11 @@ from parties.messages import Message, Refusal
 from parties.service import Transitions
 from secureboost.align.method import Answering, Asking, Method
 from secureboost.align.options import AlignOptions
-from secureboost.align.policy import AlignPolicy
 from secureboost.align.protocol import Code, Propose
-from secureboost.align.rsa_answerer import RsaAnswerer
+from secureboost.align.rsa_answerer import RsaAnswerer, signer_of
 from secureboost.align.rsa_asker import RsaAsker
 from secureboost.align.rsa_protocol import RSA_MESSAGES, RSA_TRANSITIONS
+from secureboost.align.table import AlignTable
 from secureboost.errors import ConfigError
 
 WHY = (
@@ -47,13 +47,14 @@ class Rsa(Method):
         """None is needed."""
         return ()
 
-    def choose_group(self, proposal: Propose, policy: AlignPolicy) -> str:
+    def choose_group(self, proposal: Propose, table: AlignTable) -> str:
         """None is needed; refuse terms that cannot be held."""
+        signer_of(table)
         if proposal.result == "size":
             raise Refusal(Code.METHOD, f"result 'size' was proposed, but {WHY}")
-        minimum = max(proposal.min_size, policy.min_size)
+        minimum = max(proposal.min_size, table.policy.min_size)
         if minimum > 1:
-            whose = "this party's" if policy.min_size == minimum else "the label party's"
+            whose = "this party's" if table.policy.min_size == minimum else "the label party's"
             raise Refusal(
                 Code.METHOD,
                 f"{whose} minimum of {minimum} common keys cannot be held: {WHY}. Use 'ecdh'",

@@ -27,6 +27,8 @@ from secureboost.align.rsa_protocol import (
     Tags,
     TagsOf,
 )
+from secureboost.align.signer import Signer
+from secureboost.align.table import AlignTable
 from secureboost.align.tag_set import digest_tags
 from secureboost.errors import SecureBoostError
 
@@ -41,19 +43,13 @@ class RsaAnswerer(AnsweringHalf):
 
     Raises
     ------
-    Refusal
-        If this party has no signing key.
     secureboost.errors.AlignmentError
         If what was kept of an interrupted session is damaged.
     """
 
     def __init__(self, context: Answering) -> None:
-        if context.table.signer is None:
-            raise Refusal(
-                Code.METHOD, "this party has no signing key, so method 'rsa' cannot be had"
-            )
         self._context = context
-        self._signer = context.table.signer
+        self._signer = signer_of(context.table)
         self._own = Chunks(len(context.keys.encoded), context.proposal.chunk)
         self._digests: list[bytes] = []
         """Of the blinded chunks that were signed."""
@@ -180,6 +176,19 @@ class RsaAnswerer(AnsweringHalf):
         """End a session that cannot be gone on with, and forget it."""
         self._context.state.clear()
         return Refusal(code, detail[:480], ends_session=True)
+
+
+def signer_of(table: AlignTable) -> Signer:
+    """What a party signs with.
+
+    Raises
+    ------
+    Refusal
+        If it has no signing key.
+    """
+    if table.signer is None:
+        raise Refusal(Code.METHOD, "this party has no signing key, so method 'rsa' cannot be had")
+    return table.signer
 
 
 def _signed(chunk: int) -> str:

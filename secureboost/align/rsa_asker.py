@@ -23,7 +23,7 @@ from secureboost.align.method import Asking, AskingHalf
 from secureboost.align.rsa_protocol import SignBlinded, TagKey, TagKeyOf, TagsOf
 from secureboost.align.tag_file import TagFile
 from secureboost.align.tag_set import TagSet, digest_tags, read_tag_set, write_tag_set
-from secureboost.errors import AlignmentError, DataError, IntegrityError
+from secureboost.errors import AlignmentError, IntegrityError, LimitError
 
 _DIGEST_BYTES = 32
 _KEY, _NEW = "signing-key", "new-keys"
@@ -50,6 +50,7 @@ class RsaAsker(AskingHalf):
         theirs = self._their_tags(key, told)
         transcript.add("tags", told.digest)
         self._places = find(theirs, own)
+        self._context.report("compare", len(own), len(own))
         return int(np.count_nonzero(self._places >= 0))
 
     def pairs(self) -> Pairs:
@@ -76,6 +77,8 @@ class RsaAsker(AskingHalf):
         file = TagFile(self._tag_file(), key.fingerprint)
         tags, known = file.find(encoded)
         new = self._new_keys(known)
+        if not len(new):
+            self._context.report("send", len(encoded), len(encoded))
         chunks = Chunks(len(new), self._context.proposal.chunk)
         self._check_budget(chunks, told)
         digests: list[bytes] = []
@@ -88,6 +91,7 @@ class RsaAsker(AskingHalf):
                 signed = chunk < self._context.agreed.received and known[new[bounds]].all()
                 if kept is not None and signed:  # before the interruption
                     digests.append(kept[:_DIGEST_BYTES])
+                    self._context.report("send", bounds.stop, len(new))
                     continue
                 data = [encoded[position] for position in new[bounds]]
                 values, blinding = self._blinded(key, data, chunk, kept)
@@ -140,8 +144,8 @@ class RsaAsker(AskingHalf):
         received = min(self._context.agreed.received, len(chunks))
         wanted = chunks.n - min(received * chunks.size, chunks.n)
         if told.signatures_left is not None and wanted > told.signatures_left:
-            raise DataError(
-                f"party {self._party!r} signs {told.signatures_left} more keys, and {wanted} of "
+            raise LimitError(
+                f"party {self._party!r} signs {told.signatures_left} more ids, and {wanted} of "
                 "ours are new to it. Bring fewer, or ask it to allow more."
             )
 
@@ -150,6 +154,7 @@ class RsaAsker(AskingHalf):
         path = self._kept("tagset")
         at_hand = None if path is None else _tags_at_hand(path, told.digest)
         if at_hand is not None and len(at_hand) == self._context.agreed.n_keys:
+            self._context.report("fetch", len(at_hand), len(at_hand))
             return at_hand
         tags = self._fetch_tags()
         if digest_tags(key, tags) != told.digest:

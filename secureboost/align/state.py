@@ -69,13 +69,32 @@ class State:
         ------
         OSError
         """
-        if self.folder is not None:
-            trash = self.folder.with_name(f".{self.folder.name}.deleted")
-            shutil.rmtree(trash, ignore_errors=True)  # left by a crash
-            if self.folder.exists():
-                self.folder.rename(trash)
-                flush_folder(trash.parent)
-                shutil.rmtree(trash)
+        self.sweep()
+        if self.folder is not None and self.folder.exists():
+            self.folder.rename(_trash(self.folder))
+            flush_folder(self.folder.parent)
+            self.sweep()
+
+    def sweep(self) -> None:
+        """Delete what a crash has left of `clear`.
+
+        Raises
+        ------
+        OSError
+        """
+        if self.folder is not None and _trash(self.folder).exists():
+            shutil.rmtree(_trash(self.folder))
+
+
+def sweep_all(folder: Path) -> None:
+    """Delete what crashes have left of `State.clear` in a folder that holds states alone."""
+    for trash in folder.glob(_trash(folder / "*").name):
+        shutil.rmtree(trash, ignore_errors=True)  # another session may do so too
+
+
+def _trash(folder: Path) -> Path:
+    """What a folder is called while it is deleted."""
+    return folder.with_name(f".{folder.name}.deleted")
 
 
 def _make_private(folder: Path) -> None:

@@ -18,8 +18,9 @@ class AlignTable:
     Attributes
     ----------
     party : str
-    keys : Keys, or callable that makes them
-        Of its table, with at most one row for each key. A callable is called once for each session,
+    rows : Keys, EventTable, or callable that makes either
+        Keys of its table, with at most one row for each key; or rows with times, which are joined
+        by time once their different keys are matched. A callable is called once for each session,
         when the label party proposes: keys of a large table need not lie in memory all the time,
         and may be those of a table that has grown.
     alignments : AlignmentStore
@@ -32,24 +33,16 @@ class AlignTable:
         What has been given out, over all sessions.
     signer : Signer or None
         What this party signs with, for the method ``"rsa"``; None: it does not offer that.
-    events : EventTable, callable that makes it, or None
-        Rows with times, for joins; ``keys`` are then `event_table.different_keys` of them. None:
-        this party joins nothing by time.
     """
 
     party: str
-    keys: Keys | Callable[[], Keys]
+    rows: Keys | EventTable | Callable[[], Keys | EventTable]
     alignments: AlignmentStore = field(default_factory=MemoryAlignments)
     state_folder: Path | None = None
     policy: AlignPolicy = field(default_factory=AlignPolicy)
     budget: AlignBudget = field(default_factory=lambda: AlignBudget(AlignPolicy()))
     signer: Signer | None = None
-    events: EventTable | Callable[[], EventTable] | None = None
 
-    def read_keys(self) -> Keys:
-        """Return the keys of the table as it is now."""
-        return self.keys() if callable(self.keys) else self.keys
-
-    def read_events(self) -> EventTable | None:
-        """Return the rows with times as they are now, if there are any."""
-        return self.events() if callable(self.events) else self.events
+    def read_rows(self) -> Keys | EventTable:
+        """Return the rows of the table as it is now."""
+        return self.rows() if callable(self.rows) else self.rows

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from secureboost.align.join_options import terms_text
 from secureboost.align.protocol import Agreed, Propose
 
 
@@ -59,12 +60,13 @@ class Transcript(Record):
     """
 
     def __init__(self, proposal: Propose, agreed: Agreed) -> None:
-        super().__init__(b"secureboost alignment 2")
+        super().__init__(b"secureboost alignment 3")
         for name in ("nonce", "method", "n_keys", "result", "min_size", "chunk"):
             self.add(f"proposal.{name}", getattr(proposal, name))
         for group in proposal.groups:
             self.add("proposal.groups", group)
         for rule in proposal.rules:
             self.add("proposal.rules", rule)
+        self.add("proposal.join", "" if proposal.join is None else terms_text(proposal.join))
         for name in ("nonce", "group", "n_keys"):
             self.add(f"agreed.{name}", getattr(agreed, name))

@@ -62,7 +62,7 @@ def sign_ahead(
 ) -> None:
     """Sign all own ids, and write what the label party may be given ahead."""
     loaded = load_serve_config(config, settings)
-    check_file(out, force=False)
+    check_file(out, force=None, option="--tag-set")
     open_alignments(loaded.store)
     signer = read_signer(loaded, passphrase_file)
     if signer is None:
@@ -94,7 +94,10 @@ def answer_one(config: Path, settings: Sequence[str], passphrase_file: Path | No
         else:
             answer_by_listening(loaded, loaded.listen or "", answer, once=True, grace=grace)
     if noted.last is None:
-        typer.echo("No rows were agreed on: only their number was asked for, or there are too few.")
+        typer.echo(
+            "No rows were agreed on. If the log above does not say why, the label party knows: "
+            "with several parties, too few ids may be common to all."
+        )
         return
     details, peer = noted.last.details, noted.last.peer
     common = (

@@ -20,10 +20,10 @@ from secureboost.alignment_folder import (
     remove_state,
     write_alignments,
 )
-from secureboost.cli.align_progress import AlignmentProgress
+from secureboost.alignment_progress import AlignmentProgress
 from secureboost.cli.console import result_table, stderr, stdout
 from secureboost.cli.train import remote_parties
-from secureboost.cli.watching import bytes_of, log_compilations
+from secureboost.cli.watching import all_bytes_of, log_compilations
 from secureboost.config import (
     FEATURE_PARTY,
     TrainConfig,
@@ -79,9 +79,10 @@ def ask_all(
             seconds = time.perf_counter() - started
         print_aligned(matched.found, parties, seconds)
         say_learnt(matched, keys, options)
-        if not size_only:
+        if state is not None:
             matched.found.check()
             write_alignments(folder, matched.alignments)
+            remove_state(state)
             say_written(config, loaded, folder)
 
 
@@ -107,7 +108,7 @@ class Attempt:
     def progress(self, keys: Keys, parties: Sequence[Party]) -> AlignmentProgress:
         """Make the bar."""
         self._progress = AlignmentProgress(
-            len(keys.encoded), len(parties), lambda: bytes_of(parties)[0], stderr()
+            len(keys.encoded), len(parties), lambda: all_bytes_of(parties)[0], stderr()
         )
         return self._progress
 
@@ -127,7 +128,10 @@ def kept_or_deleted(state: Path | None, *, resume: bool) -> Iterator[Attempt]:
         interrupted = (KeyboardInterrupt, PeerUnreachableError, PeerTimeoutError, OSError)
         if state is not None and (resume or (attempt.begun and isinstance(error, interrupted))):
             if state.is_dir():
-                error.add_note("What was exchanged is kept. To go on, start again with --resume.")
+                error.add_note(
+                    "What was exchanged is kept: --resume goes on with it as it was begun, --force "
+                    "begins anew."
+                )
         elif state is not None:
             remove_state(state)
         raise
@@ -149,7 +153,7 @@ def print_aligned(aligned: Aligned, parties: Sequence[Party], seconds: float) ->
     rows: list[tuple[object, ...]] = [("label party", sizes.own, *[None] * 5)]
     for party in parties:
         theirs, common = sizes.parties[party.name], sizes.common[party.name]
-        sent, received = map(format_bytes, bytes_of([party]))
+        sent, received = map(format_bytes, all_bytes_of([party]))
         pace = round((sizes.own + theirs) / seconds)
         rows.append((party.name, theirs, common, _share(common, sizes.own), sent, received, pace))
     if len(parties) > 1 and sizes.agreed is not None:
@@ -171,7 +175,7 @@ def say_learnt(matched: Matched, keys: Keys, options: AlignOptions) -> None:
         f"{f' in the group {group}' if group else ''}; result for {RESULTS[options.result]}"
     )
     if joined is not None:
-        say(f"as of their time, {joined.matches}")
+        say(str(joined))
     which = "" if options.result == "size" or not one else " and which of our ids it has too"
     if joined is not None:
         which += ", and which of our rows find one of its rows in time"

@@ -7,10 +7,10 @@ from pathlib import Path
 import msgspec
 import pandas as pd
 
-from secureboost.cli.align_progress import AlignmentProgress
+from secureboost.alignment_progress import AlignmentProgress
 from secureboost.cli.console import stderr
 from secureboost.cli.runlog import RunLog
-from secureboost.cli.watching import bytes_of
+from secureboost.cli.watching import all_bytes_of
 from secureboost.common_table import CommonTable, find_common
 from secureboost.config_align import LabelAlign
 from secureboost.keyed_table import KeyedTable
@@ -63,7 +63,7 @@ def show_common(
 ) -> CommonTable:
     """Find the rows that all parties have, with a bar where it takes time; say how many."""
     progress = AlignmentProgress(
-        len(keyed.frame), len(parties), lambda: bytes_of(parties)[0], stderr()
+        len(keyed.frame), len(parties), lambda: all_bytes_of(parties)[0], stderr()
     )
     with progress:
         table = find_common(keyed, parties, settings, keep_in=keep_in, progress=progress.show_step)

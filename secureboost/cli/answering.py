@@ -14,12 +14,12 @@ from crypto.errors import KeyFileError
 from crypto.keyfile import read_signing_key
 from parties.answerer import Answerer
 from parties.certificates import TLS, read_identity
-from parties.errors import PartyError
+from parties.errors import PartyError, SessionRefusedError
 from parties.link import Link, serve_link
 from parties.messages import Hello
 from parties.service import Service
 from secureboost._version import __version__
-from secureboost.align.event_table import EventTable, different_keys
+from secureboost.align.event_table import EventTable
 from secureboost.align.keys import Keys
 from secureboost.align.policy import AlignPolicy, kept_align_budget
 from secureboost.align.signer import Signer, kept_signature_budget
@@ -175,27 +175,21 @@ def align_table(
     policy = AlignPolicy(**{field.name: getattr(config.align, field.name) for field in fields})
     folder = config.store / ALIGNMENTS
 
-    def keys() -> Keys:
-        read = source.read_again(digest)
-        return read if timed is None else different_keys(read)
+    def rows() -> Keys | EventTable:
+        keys = source.read_again(digest)
+        return keys if timed is None else timed.events(keys)
 
-    events = None if timed is None else partial(_read_events, timed, digest)
-    if events is not None:
-        events()  # what cannot be read is told now
+    if timed is not None:
+        rows()  # what cannot be read is told now
     return AlignTable(
         party=party,
-        keys=keys,
+        rows=rows,
         alignments=alignments,
         state_folder=folder / INTERRUPTED,
         policy=policy,
         budget=kept_align_budget(policy, folder / BUDGET_FILE, digest.hex()),
         signer=signer,
-        events=events,
     )
-
-
-def _read_events(timed: KeyedTable, digest: bytes) -> EventTable:
-    return timed.events(timed.source.read_again(digest))
 
 
 def read_signer(config: ServeConfig, passphrase_file: Path | None) -> Signer | None:
@@ -285,12 +279,17 @@ def _answer(party: str, trainers: Mapping[Trainer, Open]) -> Answer:
         try:
             serve_link(link, answerer)
         except PartyError as error:
-            if asked:
+            if not asked:
+                log.info("nothing was asked: %s", error)
+                return False
+            if not answerer.refusal:  # else they hung up because of it
                 log.warning("the session ended early: %s", error)
                 raise
-            log.info("nothing was asked: %s", error)
-        else:
-            log.info("%s has finished", link.party)
+        if asked and answerer.refusal:
+            problem = f"the session ended with our refusal ({answerer.refusal})"
+            log.info("%s: %s", link.party, problem)
+            raise SessionRefusedError(link.party, f"{problem}; the log says why")
+        log.info("%s has finished", link.party)
         return asked
 
     return answer

@@ -51,6 +51,21 @@ _ADVICE = {
     ExitCode.INTERRUPTED: _STOPPED,
     ExitCode.TERMINATED: _STOPPED,
 }
+_BY_NAME = {
+    "LimitError": (
+        "Stopped by a limit",
+        "The table is good. Change the limit, or settle it with the other party, then start again.",
+    ),
+    "AlignmentError": (
+        "Alignment cannot be used",
+        "Align again, or name the table and the files that belong together.",
+    ),
+    "SessionRefusedError": (
+        "Refused by this side",
+        "Settle it with the other party, then start again.",
+    ),
+}
+"""By name of the error title and advice, where those of the exit code would mislead."""
 
 
 def stdout() -> Console:
@@ -169,6 +184,7 @@ def exit_code(error: BaseException) -> ExitCode:
         (
             (
                 parties.PeerRefusedError,
+                parties.SessionRefusedError,
                 parties.ProtocolError,
                 crypto.BlindedValueError,
                 crypto.CiphertextError,
@@ -197,15 +213,17 @@ def print_error(error: BaseException, console: Console | None = None) -> ExitCod
     """
     code = exit_code(error)
     console = console or stderr()
-    title = _TITLES[code]
+    title, advice = _BY_NAME.get(type(error).__name__, (_TITLES[code], _ADVICE[code]))
     if code is ExitCode.INTERNAL:
         title = f"{title} ({type(error).__name__})"
+    if code is ExitCode.CONFIG and str(error).startswith("--"):
+        advice = "Correct the command line, then start again."
     console.print(title, style="bold red")
     text = _printable(str(error)).strip()
     for line in (text, *getattr(error, "__notes__", ())):
         if line:
             console.print(line)
-    console.print(_ADVICE[code], style="dim")
+    console.print(advice, style="dim")
     return code
 
 

@@ -1,5 +1,6 @@
 """``secureboost messages``: everything that can be said between two companies."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -13,9 +14,13 @@ if TYPE_CHECKING:
 @command
 def messages(
     trainer: Annotated[
-        str,
-        typer.Option(metavar="NAME", help="Kind of model, or `align`: what finds common rows."),
-    ] = "secureboost",
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Only of this kind of model, or of `align`, which finds common rows. Default: "
+            "all.",
+        ),
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")] = False,
 ) -> None:
     """List every message that can cross the wire, and what its receiver learns.
@@ -24,23 +29,35 @@ def messages(
     refuse what is not on this list. It is made from the program itself, for an auditor.
     """
     from parties.catalogue import catalogue
-    from parties.messages import PROTOCOL_VERSION
+    from parties.messages import PROTOCOL_VERSION, SESSION_MESSAGES
     from secureboost.cli.console import stdout
     from secureboost.cli.layout import print_json
-    from secureboost.trainers import get_trainer
+    from secureboost.trainers import TRAINERS, get_trainer
 
-    entries = catalogue(get_trainer(trainer).codec().message_types)
+    trainers = TRAINERS.values() if trainer is None else [get_trainer(trainer)]
+    every_session = catalogue(SESSION_MESSAGES)
+    of_trainers = {known.name: catalogue(known.messages) for known in trainers}
     if json:
-        listed = [_listed(entry) for entry in entries]
-        print_json({"trainer": trainer, "protocol_version": PROTOCOL_VERSION, "messages": listed})
+        print_json(
+            {
+                "protocol_version": PROTOCOL_VERSION,
+                "every session": [_listed(entry) for entry in every_session],
+                "trainers": {
+                    name: [_listed(entry) for entry in entries]
+                    for name, entries in of_trainers.items()
+                },
+            }
+        )
         return
+    n_messages = len(every_session) + sum(map(len, of_trainers.values()))
     stdout().print(
-        f"{len(entries)} messages of trainer {trainer!r}, protocol version {PROTOCOL_VERSION}. "
+        f"{n_messages} messages, protocol version {PROTOCOL_VERSION}. "
         "-> is a question of the label party, <- an answer of a feature party. "
         "Arrays are written dtype[dimensions]."
     )
-    for entry in entries:
-        _print(entry)
+    _print_group("Messages of every session", every_session)
+    for name, entries in of_trainers.items():
+        _print_group(f"Messages of trainer {name!r}", entries)
 
 
 def _listed(entry: "Entry") -> dict[str, object]:
@@ -51,6 +68,14 @@ def _listed(entry: "Entry") -> dict[str, object]:
         "fields": dict(entry.fields),
         "reveals": _plain(entry.reveals),
     }
+
+
+def _print_group(title: str, entries: "Sequence[Entry]") -> None:
+    from secureboost.cli.console import stdout
+
+    stdout().print(f"\n{title}", style="bold")
+    for entry in entries:
+        _print(entry)
 
 
 def _print(entry: "Entry") -> None:

@@ -76,6 +76,8 @@ def predict(
     if file is None or id_column is None:
         raise ConfigError("name the rows to score: --data FILE and --id COLUMN, or --config")
     estimator = load_model(model)
+    if unmatched == "missing":  # before rows are aligned
+        estimator.label_half_.check_unmatched()
     how = loaded.align if loaded else LabelAlign()
     keyed = read_keyed_table(file, id_column, how)
     wanted = list(estimator.label_half_.feature_names)
@@ -93,8 +95,16 @@ def predict(
         stderr().print(f"{len(scores):,} rows scored: {out}")
 
 
-def check_file(out: Path, *, force: bool) -> None:
+def check_file(out: Path, *, force: bool | None, option: str = "--out") -> None:
     """Check that a file can be written, before any work.
+
+    Parameters
+    ----------
+    out : Path
+    force : bool or None
+        Whether it may be replaced; None: the command has no --force.
+    option : str
+        Where it was named, for messages.
 
     Raises
     ------
@@ -103,11 +113,12 @@ def check_file(out: Path, *, force: bool) -> None:
     from secureboost.errors import ConfigError
 
     if out.is_dir():
-        raise ConfigError(f"{out} is a folder; name a file in it", "--out")
+        raise ConfigError(f"{out} is a folder; name a file in it", option)
     if out.exists() and not force:
-        raise ConfigError(f"{out} exists; name another file, or --force to replace it", "--out")
+        or_replace = "" if force is None else ", or --force to replace it"
+        raise ConfigError(f"{out} exists; name another file{or_replace}", option)
     if not os.access(out.parent, os.W_OK | os.X_OK):
-        raise ConfigError(f"{out.parent} is no folder that can be written into", "--out")
+        raise ConfigError(f"{out.parent} is no folder that can be written into", option)
 
 
 def choose_columns(table: "pd.DataFrame", wanted: list[str], file: str) -> "pd.DataFrame":

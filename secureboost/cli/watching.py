@@ -13,6 +13,12 @@ def bytes_of(parties: Sequence[Party]) -> tuple[int, int]:
     return sum(t.bytes_sent for t in traffic), sum(t.bytes_received for t in traffic)
 
 
+def all_bytes_of(parties: Sequence[Party]) -> tuple[int, int]:
+    """Bytes sent and received so far in all sessions with these parties."""
+    traffic = [party.traffic for party in parties]
+    return sum(t.bytes_sent for t in traffic), sum(t.bytes_received for t in traffic)
+
+
 def log_compilations() -> None:
     """Let a first compilation say so, and no other log; without the line it looks like a hang."""
     logging.getLogger().addHandler(logging.NullHandler())

@@ -156,6 +156,8 @@ def load_checkpoint(path: Path) -> Checkpoint:
         kept = msgspec.msgpack.decode(data, type=_Kept)
     except msgspec.DecodeError as error:
         raise ModelError(f"{path} was written by another release: {error}.") from error
+    if kept.version != VERSION:
+        raise ModelError(f"{path} was written by another release; begin a new run.")
     n_outputs = len(kept.base_score)
     dtype = node_dtype(n_outputs if ALL_OUTPUTS in kept.outputs else 1)
     raw = np.frombuffer(kept.raw, dtype=np.float64).copy()

@@ -21,8 +21,11 @@ from secureboost.errors import ModelError
 from secureboost.files import write_atomically
 from secureboost.gbdt.model_checks import check_label_half, check_split_table
 
-VERSION = 1
+VERSION = 2
 """A change of the fields below needs another one: their JSON is what `half_digest` hashes."""
+
+_READ = (1, VERSION)
+"""Versions that are read. In 1 a partner's split does not say where rows go that it lacks."""
 
 # Forms that reading a file checks, and that its schema shows.
 Id = Annotated[str, Meta(pattern=r"^[0-9a-f]{32}$", max_length=32)]
@@ -164,6 +167,20 @@ class LabelHalf(msgspec.Struct, frozen=True, kw_only=True, tag="secureboost.labe
     parameters: dict[str, Any]
     trees: tuple[TreeArrays, ...]
 
+    def check_unmatched(self) -> None:
+        """Refuse to score rows that a partner lacks, if the trees do not say where they go.
+
+        Raises
+        ------
+        secureboost.errors.ModelError
+        """
+        if self.version < VERSION and any(partner.n_splits for partner in self.partners):
+            raise ModelError(
+                f"Model {self.model_id} is of version {self.version}, whose trees do not say where "
+                "rows go that a party lacks (unmatched='missing'). Leave such rows out "
+                "(unmatched='drop' of the command line), or train again."
+            )
+
 
 class PartnerSplit(msgspec.Struct, frozen=True, kw_only=True):
     """A row of the feature party's table; its split number is its position.
@@ -273,10 +290,10 @@ def decode_half(data: bytes, kind: type[Half], where: str) -> Half:
     """
     try:
         version = msgspec.json.decode(data, type=_Head).version
-        if version != VERSION:
+        if version not in _READ:
             raise ModelError(
-                f"{where}: model version {version}, and this release reads version {VERSION}. "
-                "Install the release that wrote it."
+                f"{where}: model version {version}, and this release reads versions "
+                f"{' and '.join(map(str, _READ))}. Install the release that wrote it."
             )
         half = msgspec.json.decode(data, type=kind)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:

@@ -97,6 +97,7 @@ def extend(base: LabelHalf, new: LabelHalf) -> LabelHalf:
         raise ModelError(f"init_model: {error}.") from error
     return msgspec.structs.replace(
         new,
+        version=min(base.version, new.version),  # what a tree does not say, it never will
         base_score=base.base_score,
         categories=categories,
         gains=_added(base.gains, new.gains),

@@ -63,7 +63,7 @@ def test_the_result_is_the_plain_intersection(own, theirs, rule, chunk):
     expected = {(mine[key], others[key]) for key in mine.keys() & others.keys()}
     keys = keys_of(own, rule, duplicates="first")
     if not expected:
-        with pytest.raises(DataError, match="No key is common with 'bureau'"):
+        with pytest.raises(DataError, match="No id is common with 'bureau'"):
             align_parties(keys, party, chunk=chunk)
         assert not party.kept
         return
@@ -155,8 +155,8 @@ def test_three_parties_agree_on_one_order():
     assert aligned.sizes.agreed == len(common)
     assert aligned.sizes.common == {n: len(set(own) & set(ids)) for n, ids in theirs.items()}
     assert str(aligned.sizes) == (
-        "16 of 20 keys are among the 20 of 'bureau'; 9 of 20 keys are among the 14 of 'telco'; "
-        f"6 of 20 keys are among the 7 of 'utility'; {len(common)} are common to all"
+        "16 of 20 ids are among the 20 of 'bureau'; 9 of 20 ids are among the 14 of 'telco'; "
+        f"6 of 20 ids are among the 7 of 'utility'; {len(common)} are common to all"
     )
 
 
@@ -169,7 +169,7 @@ def test_a_party_learns_only_what_is_common_to_all():
 
 def test_nothing_common_to_all_is_said():
     parties = [AlignParty(keys_of(ids), name) for name, ids in {"p": "abc", "q": "cde"}.items()]
-    with pytest.raises(DataError, match=r"No key is common to all of p, q and the label party"):
+    with pytest.raises(DataError, match=r"No id is common to all of p, q and the label party"):
         align_parties(keys_of("abde"), *parties)
     assert not any(party.kept for party in parties)
     assert all(party.released for party in parties)
@@ -197,7 +197,7 @@ def test_size_only_tells_no_more():
     assert aligned.sizes.agreed == 3
     assert not party.kept
     assert not any(isinstance(m, OrderOf | Order | ListKeys) for e in party.messages() for m in e)
-    with pytest.raises(DataError, match="only the number of common keys was asked for"):
+    with pytest.raises(DataError, match="only the number of common ids was asked for"):
         aligned.check()
 
 
@@ -221,8 +221,8 @@ def test_below_the_minimum_nothing_is_told(whose):
     assert aligned.alignments == {}
     assert aligned.sizes.common == {"bureau": 3}
     wanted = "min_size=4" if whose == "label party" else "it asks for"
-    assert aligned.shortfall == f"3 keys are common with 'bureau', fewer than {wanted}."
-    with pytest.raises(DataError, match=r"No rows were agreed on: 3 keys are common with 'bureau'"):
+    assert aligned.shortfall == f"3 ids are common with 'bureau', fewer than {wanted}."
+    with pytest.raises(DataError, match=r"No rows were agreed on: 3 ids are common with 'bureau'"):
         aligned.check()
     assert not any(isinstance(m, OrderOf | ListKeys) for e in party.messages() for m in e)
     assert not party.kept
@@ -233,7 +233,7 @@ def test_the_minimum_counts_what_is_common_to_all():
     parties = [AlignParty(keys_of(ids), name) for name, ids in {"p": "abcd", "q": "cdef"}.items()]
     aligned = align_parties(keys_of("abcdef"), *parties, min_size=3)
     assert aligned.alignments == {}
-    assert aligned.shortfall == "2 keys are common to all, fewer than min_size=3."
+    assert aligned.shortfall == "2 ids are common to all, fewer than min_size=3."
     assert not any(party.kept for party in parties)
 
 
@@ -312,13 +312,13 @@ def test_other_key_rules_are_refused_by_name():
 def test_a_set_above_a_partys_limit_is_refused():
     party = AlignParty(keys_of("abc"), policy=AlignPolicy(max_rows=3))
     assert align_parties(keys_of("abc"), party).alignments
-    with pytest.raises(PeerRefusedError, match=r"4 keys are above this party's limit of 3"):
+    with pytest.raises(PeerRefusedError, match=r"4 ids are above this party's limit of 3"):
         align_parties(keys_of("abcd"), party)
 
 
 def test_a_party_above_the_label_partys_limit_is_refused():
     party = AlignParty(keys_of("abcd"))
-    with pytest.raises(DataError, match=r"'bureau' has 4 keys; align.max_rows=3"):
+    with pytest.raises(DataError, match=r"'bureau' has 4 ids; align.max_rows=3"):
         align_parties(keys_of("abc"), party, max_rows=3)
     assert party.released
 

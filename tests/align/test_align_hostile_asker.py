@@ -51,6 +51,7 @@ def propose(**changes):
         "result": "both",
         "min_size": 1,
         "chunk": 4,
+        "join": None,
     }
     return Propose(**(fields | changes))
 
@@ -292,7 +293,7 @@ def test_a_list_that_would_never_end(tmp_path):
 def test_fewer_rows_listed_than_the_minimum(tmp_path):
     talk = Talk(tmp_path, min_size=4).ordered()
     reply = talk.ask(list_keys([0, 1, 2, -1, -1]))
-    talk.assert_over(reply, "below_minimum", "3 of this party's keys are listed; the minimum is 4")
+    talk.assert_over(reply, "below_minimum", "3 of this party's ids are listed; the minimum is 4")
 
 
 def test_not_all_rows_listed_though_the_result_is_for_the_label_party(talk):
@@ -350,9 +351,9 @@ def test_what_is_not_in_the_table(talk, step, request_):
         ({"groups": ("sm2", "p")}, "group_refused", "'sm2' is unknown"),
         ({"rules": ("text",)}, "key_rules_differ", "key rule 1 is 'text' at the label party and"),
         ({"rules": ("exact", "date")}, "key_rules_differ", "by 2 rules (exact, date), this party"),
-        ({"n_keys": 31}, "too_many_keys", "31 keys are above this party's limit of 30"),
-        ({"n_keys": 1}, "below_minimum", "with 1 keys on a side no more can be common"),
-        ({"n_keys": 26}, "align_budget_spent", "26 keys are more than this party still lets be"),
+        ({"n_keys": 31}, "too_many_keys", "31 ids are above this party's limit of 30"),
+        ({"n_keys": 1}, "below_minimum", "with 1 ids on a side no more can be common"),
+        ({"n_keys": 26}, "align_budget_spent", "26 ids are more than this party still lets be"),
     ],
 )
 def test_terms_that_are_not_accepted(tmp_path, changes, code, text):
@@ -402,5 +403,5 @@ def test_an_honest_talk_ends_well(talk):
 def test_what_the_partys_log_says_of_keys(talk, caplog):
     with caplog.at_level(logging.INFO, logger="secureboost"):
         talk.listed()
-    assert "10 keys of the label party" in caplog.text
+    assert "10 ids of the label party" in caplog.text
     assert not [value for value in {*OWN, *THEIRS} if value in caplog.text]

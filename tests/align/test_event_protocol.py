@@ -48,7 +48,12 @@ def table_of(rows, **options: Any) -> EventTable:
 
 def party_of(rows, name="bureau", events=None, **options: Any) -> AlignParty:
     table = table_of(rows, **(events or {}))
-    return AlignParty(different_keys(table.keys), name, events=table, **options)
+    return AlignParty(table, name, **options)
+
+
+def align_customers(table: EventTable, options, *parties: AlignParty, **changes: Any):
+    """Align the different keys, on the terms on which rows will be joined."""
+    return align_parties(different_keys(table.keys), *parties, join=options.terms(), **changes)
 
 
 def asked(*parties: AlignParty) -> list[Asked]:
@@ -58,7 +63,7 @@ def asked(*parties: AlignParty) -> list[Asked]:
 def join(label, options, *parties: AlignParty):
     """Align keys, then join; the outcome and, for each party, pairs of rows in agreed order."""
     table = table_of(label)
-    aligned = align_parties(different_keys(table.keys), *parties)
+    aligned = align_customers(table, options, *parties)
     joined = join_with(table, aligned.alignments, asked(*parties), options)
     return joined, [pairs_of(joined, party) for party in parties]
 
@@ -90,16 +95,13 @@ def test_an_as_of_join():
     assert pairs == [(0, 2), (1, 0), (3, 4)]  # in order of time
     assert joined.alignments["bureau"].rows.dtype == np.int32
     assert joined.matches.unmatched == 2  # dan came too late, bob's second loan finds too old a row
-    assert str(joined) == (
-        "rows: 6 came, 0 dropped that came too late, 1 of customers that the other side does not "
-        "have; 3 label events matched, in 3 pairs (0 more dropped above max_matches); 2 had no "
-        "match, of which 0 were drawn and 2 dropped"
-    )
+    assert str(joined) == "3 rows find a row of bureau in time, 2 do not and are dropped"
 
 
 def test_a_left_join_keeps_rows_without_a_match():
     left = msgspec.structs.replace(AS_OF, keep_unmatched=1.0)
-    _, [pairs] = join(LABEL, left, party_of(BUREAU))
+    joined, [pairs] = join(LABEL, left, party_of(BUREAU))
+    assert str(joined).endswith("in time, 2 do not, of which 2 were drawn to stay")
     assert pairs == [(4, -1), (0, 2), (1, 0), (3, 4), (5, -1)]
 
 
@@ -159,13 +161,13 @@ def test_a_window_join_equals_the_join_in_one_process(label, bureau, options):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(join_asker, "TIMES_CHUNK", 3)
         patch.setattr(join_finders, "BLOCK", 4)
-        aligned = align_parties(different_keys(table.keys), party)
+        aligned = align_customers(table, options, party)
         mine = aligned.alignments["bureau"]
         (theirs,) = party.kept
         local = WindowJoin(options)
         streams = [
             [(side.customers(keyed), side.times)]
-            for side, keyed in ((table, mine), (party.table.events, theirs))
+            for side, keyed in ((table, mine), (party.table.rows, theirs))
         ]
         blocks = list(join_streams(local, *streams))
         expected = [
@@ -204,13 +206,13 @@ def test_what_is_kept(tmp_path):
     store = FolderAlignments(tmp_path / "kept")
     party = party_of(BUREAU, alignments=store)
     table = table_of(LABEL)
-    aligned = align_parties(different_keys(table.keys), party)
+    aligned = align_customers(table, AS_OF, party)
     joined = join_with(table, aligned.alignments, asked(party), AS_OF)
     mine = joined.alignments["bureau"]
     theirs = store.load(mine.id)
     assert theirs.rows.tolist() == [2, 0, 4]
     assert (theirs.party, theirs.peer) == ("bureau", "label-party") == (mine.peer, mine.party)
-    assert theirs.table_digest == party.table.events.digest
+    assert theirs.table_digest == party.table.rows.digest
     mine.check_table(table.digest)
     assert theirs.details["window"] == mine.details["window"] == 10
     assert theirs.details["agreed rows"] == 3
@@ -273,7 +275,7 @@ def test_every_message_says_what_it_reveals():
 )
 def test_joins_that_cannot_be_had(options, aligning, message):
     party, table = party_of(BUREAU), table_of(LABEL)
-    aligned = align_parties(different_keys(table.keys), party, **aligning)
+    aligned = align_customers(table, AS_OF, party, **aligning)
     with pytest.raises(ConfigError) as caught:
         join_with(table, aligned.alignments, asked(party), options)
     assert message in str(caught.value)
@@ -287,10 +289,10 @@ def test_all_matches_need_one_party():
 
 def test_another_table_than_the_one_that_was_aligned():
     party, table = party_of(BUREAU), table_of(LABEL)
-    aligned = align_parties(different_keys(table.keys), party)
+    aligned = align_customers(table, AS_OF, party)
     with pytest.raises(AlignmentError, match="is not the one that alignment"):
         join_with(table_of([*LABEL, ("new", 1)]), aligned.alignments, asked(party), AS_OF)
-    party.table = replace(party.table, events=table_of([*BUREAU, ("new", 1)]))
+    party.table = replace(party.table, rows=table_of([*BUREAU, ("new", 1)]))
     with pytest.raises(PeerRefusedError, match=r"join_refused.*its log says why"):
         join_with(table, aligned.alignments, asked(party), AS_OF)
 
@@ -344,7 +346,8 @@ def keyed_conversation(events=None, **options: Any):
     """A session of a party that has aligned keys; the alignment's id and its customers' numbers."""
     party = party_of(BUREAU, events=events, **options)
     table = table_of(LABEL)
-    mine = align_parties(different_keys(table.keys), party).alignments["bureau"]
+    terms = party.table.rows.terms or AS_OF.terms()
+    mine = align_parties(different_keys(table.keys), party, join=terms).alignments["bureau"]
     customers = table.customers(mine)
     number = {customer: int(customers[row]) for row, (customer, _) in enumerate(LABEL)}
     return Conversation(party.table), mine.id, number
@@ -379,15 +382,20 @@ WINDOW = WindowTerms(unit="numbers", before=1, after=1)
             {},
             {"terms": AsOfTerms(unit="days", window=10)},
             "join_terms_differ",
-            "unit is 'numbers' here and 'days' there",
+            "unit is 'days' at the label party and 'numbers' at this party",
         ),
         (
             {"terms": AsOfTerms(unit="numbers", window=9, lag=1)},
             {},
             "join_terms_differ",
-            "window is 9 here and 10 there; lag is 1 here and 0 there",
+            "differ: window is 10 at the label party and 9 at this party; lag is 0 at the label",
         ),
-        ({"terms": WINDOW}, {}, "join_terms_differ", "the join is 'window' here and 'as-of' there"),
+        (
+            {"terms": WINDOW},
+            {},
+            "join_terms_differ",
+            "join is 'as-of' at the label party and 'window' at this party",
+        ),
         (
             {"dates": {"opened": np.zeros(len(BUREAU), np.int64)}},
             {"terms": WINDOW},
@@ -410,7 +418,7 @@ def test_begin_refusals(events, changes, code, text):
 
 def test_a_party_without_times_joins_nothing():
     talk, alignment, _ = keyed_conversation()
-    talk = Conversation(replace(talk.table, events=None))
+    talk = Conversation(replace(talk.table, rows=keys_of("ab")))
     reply = talk.ask(begin(alignment))
     assert_refused(reply, "join_refused", "has no column of times", ends_session=False)
 
@@ -542,7 +550,7 @@ def test_or_dropped(caplog):
 @pytest.mark.parametrize("told", [False, True])
 def test_a_cut_at_any_message_leaves_nothing_and_can_be_done_again(told):
     party, table = party_of(BUREAU), table_of(LABEL)
-    aligned = align_parties(different_keys(table.keys), party)
+    aligned = align_customers(table, AS_OF, party)
     options = WindowOptions(unit="numbers", before=9, after=2, lateness=30)
     run = partial(join_with, table, aligned.alignments, asked(party), options)
     pairs = [(4, 6), (0, 3), (0, 2), (1, 0), (3, 4), (3, 5)]

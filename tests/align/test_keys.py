@@ -144,8 +144,8 @@ SECRET = "SECRET-4711"
         (
             series(SECRET, "b", SECRET),
             "exact",
-            "lender.csv: keys occur more than once in 2 rows (data rows 1 and 3). Keep one row per "
-            "key, or choose with duplicates='first', 'last' or 'all'.",
+            "lender.csv: ids occur more than once in 2 rows (data rows 1 and 3). Keep one row per "
+            "id, or choose one by duplicates='first' or 'last'.",
         ),
         (
             series(SECRET, "b", SECRET.lower(), "b", "c"),
@@ -235,14 +235,14 @@ def test_counts_are_one_line_for_people():
     assert (counts.rows, counts.keys, counts.blank, counts.unreadable) == (6, 2, 1, 1)
     assert counts.repeated == 2
     assert str(counts) == (
-        "rows 6, different keys 2; left out: column 'id' is blank in 1 row (data row 2); left out: "
+        "rows 6, different ids 2; left out: column 'id' is blank in 1 row (data row 2); left out: "
         "column 'id' cannot be read by the rule 'text' in 1 row (data row 5): it needs characters "
-        "that this Python's Unicode knows; keys occur more than once in 4 rows (data rows 1, 3, 4 "
+        "that this Python's Unicode knows; ids occur more than once in 4 rows (data rows 1, 3, 4 "
         "and 6), of which 2 rows (data rows 3 and 4) differ in writing and are equal after "
         "normalisation; only the last of each is taken"
     )
     assert keys.number.tolist() == [-1, -1, -1, 1, -1, 0]
-    assert str(make_keys([series("a")], EXACT).counts) == "rows 1, different keys 1"
+    assert str(make_keys([series("a")], EXACT).counts) == "rows 1, different ids 1"
 
 
 def test_an_unnamed_column_has_a_number():

@@ -1,11 +1,13 @@
 """Alignment by RSA signatures: the result, what is kept, what travels, and what it costs."""
 
 import hashlib
+import io
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from rich.console import Console
 from support.aligning import AlignParty, Faulty, align_parties, keys_of, matches
 from support.keys import full_signing_key
 from support.signing import align_by_rsa, signer, signing_party
@@ -16,6 +18,7 @@ from secureboost.align.policy import AlignBudget, AlignPolicy
 from secureboost.align.rsa_protocol import SignBlinded, TagsOf
 from secureboost.align.signer import SignatureBudget, Signer, kept_signature_budget
 from secureboost.align.tag_set import write_tag_set
+from secureboost.alignment_progress import AlignmentProgress
 from secureboost.errors import ConfigError, DataError
 
 OWN = [f"own {i}" for i in range(6)] + [f"both {i}" for i in range(7)]
@@ -55,7 +58,7 @@ def test_the_result_is_the_intersection_as_by_ecdh(own, theirs, chunk):
             assert aligned.sizes.common == {"bureau": len(common)}
             assert set(matches(aligned, own, party, theirs)) == common
         else:
-            with pytest.raises(DataError, match="No key is common with 'bureau'"):
+            with pytest.raises(DataError, match="No id is common with 'bureau'"):
                 run(keys_of(own), party, chunk=chunk)
         assert party.released
 
@@ -112,6 +115,19 @@ def test_a_second_look_up_costs_nothing(tmp_path):
         assert path.stat().st_mode & 0o777 == 0o600
 
 
+def test_progress_ends_at_the_end(tmp_path):
+    party, ends = signing_party(THEIRS), []
+    for _ in range(2):  # the second time everything is at hand
+        out = io.StringIO()
+        console = Console(file=out, width=200)
+        with AlignmentProgress(len(OWN), 1, lambda: 0, console) as progress:
+            align_by_rsa(keys_of(OWN), party, signatures=tmp_path, progress=progress.show_step)
+        lines = out.getvalue().splitlines()
+        ends.append(lines[-1].partition(",")[0])
+        assert len(lines) == 2
+    assert ends == ["100 % aligned", "100 % aligned"]
+
+
 def test_only_new_keys_are_signed(tmp_path):
     party = signing_party(THEIRS)
     align_by_rsa(keys_of(OWN[:10]), party, signatures=tmp_path)
@@ -143,7 +159,7 @@ def test_a_party_that_grows_signs_only_what_is_new(tmp_path, monkeypatch):
 
 def test_tags_that_were_given_ahead(tmp_path):
     party = signing_party(THEIRS)
-    made = party.table.signer.tag_set(party.table.read_keys().encoded)
+    made = party.table.signer.tag_set(party.table.read_rows().encoded)
     write_tag_set(tmp_path / "bureau.tagset", made)
     aligned = align_by_rsa(keys_of(OWN), party, signatures=tmp_path)
     assert set(matches(aligned, OWN, party, THEIRS)) == COMMON
@@ -153,7 +169,7 @@ def test_tags_that_were_given_ahead(tmp_path):
 @pytest.mark.parametrize("change", ["older", "damaged", "other key"])
 def test_tags_at_hand_that_cannot_be_used_are_fetched(tmp_path, change, caplog):
     party, path = signing_party(THEIRS), tmp_path / "bureau.tagset"
-    encoded = party.table.read_keys().encoded
+    encoded = party.table.read_rows().encoded
     write_tag_set(path, party.table.signer.tag_set(encoded[:-1]))
     if change == "damaged":
         path.write_bytes(path.read_bytes()[:-1])
@@ -190,12 +206,12 @@ def test_tags_made_ahead_go_on_where_they_were_broken_off(tmp_path, monkeypatch)
 
 def test_what_is_signed_is_bounded():
     party = signing_party(THEIRS, signer=signer(max_signatures=12))
-    with pytest.raises(DataError, match="'bureau' signs 12 more keys, and 13 of ours are new to"):
+    with pytest.raises(DataError, match="'bureau' signs 12 more ids, and 13 of ours are new to"):
         align_by_rsa(keys_of(OWN), party)
     assert party.table.signer.budget.left == 12
     align_by_rsa(keys_of(OWN[:8]), party)
     assert party.table.signer.budget.left == 4
-    with pytest.raises(DataError, match="signs 4 more keys, and 5 of ours"):
+    with pytest.raises(DataError, match="signs 4 more ids, and 5 of ours"):
         align_by_rsa(keys_of(OWN[-5:]), party)
     assert party.released
 
@@ -226,7 +242,7 @@ def test_the_budget_outlives_the_process_and_the_table(tmp_path):
     party = signing_party(THEIRS, signer=Signer(full_signing_key(), None, budget(20)))
     align_by_rsa(keys_of(OWN), party)
     again = signing_party(["another table"], signer=Signer(full_signing_key(), None, budget(20)))
-    with pytest.raises(DataError, match="signs 7 more keys, and 13"):
+    with pytest.raises(DataError, match="signs 7 more ids, and 13"):
         align_by_rsa(keys_of(OWN), again)
     assert budget(None).left is None
     assert budget(5).left == 0

@@ -97,7 +97,10 @@ def off_by_one(values):
         (altered(TagKey, digest=lambda d: bytes(32)), "not those that it had announced"),
         (altered(TagKey, proof=lambda p: p[::-1]), "its signing key is refused: .*valid proof"),
         (altered(TagKey, proof=lambda p: p[:, 1:]), "its signing key is refused: .*valid proof"),
-        (altered(TagKey, public_key=lambda k: k[:-1] + b"\1"), "its signing key is refused"),
+        (
+            altered(TagKey, public_key=lambda k: k[:-1] + bytes([k[-1] ^ 2])),
+            "its signing key is refused",
+        ),
         (altered(TagKey, public_key=lambda k: k[1:]), "not a blind-rsa public key of format 1"),
         (
             altered(
@@ -189,6 +192,7 @@ def proposal(**changes):
         "result": "both",
         "min_size": 1,
         "chunk": 4,
+        "join": None,
     }
     return Propose(**(terms | changes))
 

@@ -218,7 +218,7 @@ def test_tables_are_aligned_once(two):
     aligned = align_tables(two.lender, [party])
     assert aligned.index.tolist() == two.common.tolist()
     assert str(aligned) == (
-        "100 of 160 keys are also among the 160 of 'bureau'; 100 rows are common to all"
+        "100 of 160 ids are also among the 160 of 'bureau'; 100 rows are common to all"
     )
     assert repr(aligned) == "AlignedTables(100 rows, bureau)"
     n_sessions = len(party.transports)
@@ -230,6 +230,15 @@ def test_tables_are_aligned_once(two):
     model.predict(two.lender.loc[two.common[::-3]])
     assert len(party.transports) == n_sessions + 2
     assert same(model, two.joined(), two.lender.loc[two.common])
+
+
+def test_bytes_are_counted_over_all_sessions(two):
+    bureau, sent = FeatureParty("bureau", two.bureau, align=True), []
+    for _ in range(2):
+        align_tables(two.lender, [bureau])
+        sent.append(sum(each.bytes_sent for each in bureau.peer.traffic.values()))
+    assert min(sent) > 0
+    assert bureau.traffic.bytes_sent == sum(sent)
 
 
 def test_ids_alone_will_do(two):
@@ -285,7 +294,7 @@ def test_several_rows_of_a_customer(two):
         key=[*two.lender.index, *two.lender.index[:3]]
     )
     lender.index = pd.RangeIndex(len(lender))
-    with pytest.raises(DataError, match="keys occur more than once in 6 rows"):
+    with pytest.raises(DataError, match="ids occur more than once in 6 rows"):
         align_tables(lender, [two.party()], on=["key"])
     aligned = align_tables(lender, [two.party()], on=["key"], duplicates="first")
     assert len(aligned.index) == 100
@@ -608,8 +617,8 @@ def test_parties_with_different_options(two):
 @pytest.mark.parametrize(
     ("options", "text"),
     [
-        (AlignOptions(min_size=101), "100 keys are common with 'bureau', fewer than min_size=101"),
-        (AlignOptions(result="size"), "only the number of common keys was asked for"),
+        (AlignOptions(min_size=101), "100 ids are common with 'bureau', fewer than min_size=101"),
+        (AlignOptions(result="size"), "only the number of common ids was asked for"),
     ],
 )
 def test_too_few_or_only_a_size(two, options, text):
@@ -629,7 +638,7 @@ def test_bad_tables(two):
     strangers = FeatureParty(
         "bureau", two.bureau.set_axis([f"x{i}" for i in range(160)]), align=True
     )
-    with pytest.raises(DataError, match="No key is common with 'bureau'"):
+    with pytest.raises(DataError, match="No id is common with 'bureau'"):
         align_tables(two.lender, [strangers])
     assert not party.transports
 

@@ -71,7 +71,7 @@ def test_align_says_what_was_found_and_what_each_side_has_learnt(companies, serv
         "bureau has learnt: how many ids we have, how many are common, and which of its own are co",
     ):
         assert line in done.stderr
-    process.wait_line("60 keys are common")
+    process.wait_line("60 ids are common")
     process.wait_line("60 rows are agreed on")
     assert {path.name for path in (tmp_path / "found").iterdir()} == {"bureau.alignment"}
     mine = read_alignment(tmp_path / "found" / "bureau.alignment")
@@ -202,7 +202,7 @@ def test_the_number_alone(companies, served, tmp_path):
     assert re.search(r"bureau +80 +60 ", done.stdout)
     assert "how many are common\n" in done.stderr
     assert "which" not in done.stderr
-    process.wait_line("60 keys are common; only their number was asked for")
+    process.wait_line("60 ids are common; only their number was asked for")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -315,13 +315,19 @@ def test_an_alignment_that_breaks_off_goes_on(tmp_path):
             asking.wait_line("% aligned")
             assert served.end(signal.SIGKILL) == -signal.SIGKILL
             assert asking.end() == 5
-    assert "What was exchanged is kept. To go on, start again with --resume." in asking.text
+    kept = "What was exchanged is kept: --resume goes on with it as it was begun, --force begins"
+    assert kept in asking.text
     assert {path.name for path in found.iterdir()} == {"interrupted"}
     done = run("align", companies.train_toml)
     assert done.exit_code == 3
     assert "holds an interrupted alignment; go on with it by --resume, or --force" in done.stderr
     with companies.serve() as served:
-        resumed = run("align", companies.train_toml, *sets((address(served),)), "--resume")
+        where = address(served)
+        other = run("align", companies.train_toml, *sets((where, "align.padding=3")), "--resume")
+        assert other.exit_code == 3
+        assert "cannot go on with other padding (0 then, 3 now). Take what it was" in other.stderr
+        assert kept in other.stderr
+        resumed = run("align", companies.train_toml, *sets((where,)), "--resume")
         assert resumed.exit_code == 0, resumed.stderr
     assert {path.name for path in found.iterdir()} == {"bureau.alignment"}
     assert len(np.unique(read_alignment(found / "bureau.alignment").rows)) == 60_000
@@ -341,8 +347,8 @@ def test_an_alignment_that_breaks_off_goes_on(tmp_path):
         ((), ("--resume",), 3, "holds no interrupted alignment; leave --resume out"),
         ((), ("--resume", "--force"), 3, "--resume goes on and --force begins anew; give one of"),
         (("party.bureau.address='127.0.0.1:1'", "party.bureau.timeout=0.2"), (), 5, "nobody list"),
-        (("align.min_size=61",), (), 4, "60 keys are common with 'bureau', fewer than min_size=61"),
-        (("data.file='others.csv'",), (), 4, "No key is common with 'bureau'. Keys were made by"),
+        (("align.min_size=61",), (), 4, "60 ids are common with 'bureau', fewer than min_size=61"),
+        (("data.file='others.csv'",), (), 4, "No id is common with 'bureau'. Keys were made by"),
         (("align.rules={id='integer'}",), (), 4, "lender.csv: column 'id' cannot be read by the r"),
         (
             ("align.rules={id='text'}",),
@@ -350,7 +356,7 @@ def test_an_alignment_that_breaks_off_goes_on(tmp_path):
             6,
             "refused (key_rules_differ): key rule 1 is 'text'",
         ),
-        (("align.max_rows=79",), (), 4, "party 'bureau' has 80 keys; align.max_rows=79."),
+        (("align.max_rows=79",), (), 4, "party 'bureau' has 80 ids; align.max_rows=79."),
     ],
 )
 def test_bad_input_of_align(companies, served, tmp_path, settings, more, code, message):
@@ -369,9 +375,9 @@ def test_bad_input_of_align(companies, served, tmp_path, settings, more, code, m
 @pytest.mark.parametrize(
     ("settings", "code", "message"),
     [
-        (("align.min_size=61",), 4, "60 keys are common with 'bureau', fewer than it asks for"),
-        (("align.max_rows=79",), 6, "refused (too_many_keys): 80 keys are above this party's lim"),
-        (("align.max_probed_keys=79",), 6, "(align_budget_spent): 80 keys are more than this pa"),
+        (("align.min_size=61",), 4, "60 ids are common with 'bureau', fewer than it asks for"),
+        (("align.max_rows=79",), 6, "refused (too_many_keys): 80 ids are above this party's lim"),
+        (("align.max_probed_keys=79",), 6, "(align_budget_spent): 80 ids are more than this pa"),
         (("align.rules={id='code'}",), 6, "key rule 1 is 'exact' at the label party and 'code' at"),
         (("data.file='two.csv'", "data.id=['id', 'late']"), 6, "makes keys by 1 rules (exact), th"),
     ],
@@ -463,12 +469,17 @@ def test_rows_with_times_get_what_was_known_then(companies, tmp_path):
     with companies.serve(*theirs, "align.window=99d") as served:
         done = train(companies, address(served), *own)
         assert done.exit_code == 6, done.output
-        assert "the terms of the join differ: window is 99 here and 100 there" in done.stderr
+        assert "window is 100 at the label party and 99 at this party" in done.stderr
     with companies.serve(*theirs, "align.window=100d") as served:
         where = address(served)
         done = align(companies, where, tmp_path / "found", *own[:4])
         assert done.exit_code == 0, done.stderr
-        assert "as of their time, " in done.stderr
+        assert "60 rows find a row of bureau in time, 20 do not and are dropped" in done.stderr
+        sent, received = re.search(
+            r"bureau +80 +60 .*? ([\d.]+) kB +([\d.]+) kB", done.stdout
+        ).groups()
+        assert min(float(sent), float(received)) > 4  # of keys as well as of times
+        assert f"100 % aligned, {sent} kB sent" in done.stderr
         assert "and the times of our rows of these ids" in done.stderr
         done = train(companies, where, *own, f"align.file='{tmp_path / 'found'}'")
         assert done.exit_code == 0, done.stderr

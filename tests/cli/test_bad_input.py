@@ -60,7 +60,7 @@ def serve(companies, *settings):
         ("party.bureau.adress='a:1'", 3, "party.bureau.adress: there is no such setting."),
         ("party.bureau.listen='a:1'", 3, "party.bureau.address: give exactly one of 'address'"),
         ("party.bureau.address='a'", 3, "party.bureau.address: 'a' is not host:port"),
-        ("test_size=2", 3, "test_size: 2 cannot be used: Expected 'float' < 1.0"),
+        ("test_size=2", 3, "test_size: 2 cannot be used: it must be below 1.0"),
         ("trainer='nn'", 3, "trainer: 'nn' is not a trainer; there is: secureboost."),
         ("key='none.json'", 8, "lender/none.json: there is no such file"),
         ("out='lender.csv'", 3, "lender.csv is a file; a run needs a folder"),
@@ -94,7 +94,7 @@ def test_train_checks_everything_before_it_connects(companies, setting, code, me
         ("listen='192.0.2.1:7443'", 3, "cannot listen on 192.0.2.1:7443: the port is in use or"),
         ("store='bureau.csv'", 3, "bureau.csv cannot be made: File exists"),
         ("store='/dev/null/models'", 3, "store: /dev/null/models cannot be made"),
-        ("policy.max_bin=300", 3, "policy.max_bin: 300 cannot be used: Expected 'int' <= 255"),
+        ("policy.max_bin=300", 3, "policy.max_bin: 300 cannot be used: it must be at most 255"),
         ("data.file='none.csv'", 4, "bureau/none.csv: there is no such file."),
         ("data.target='x'", 3, "data.target: there is no such setting. Known here: file, id, cat"),
         ("tls.key='none'", 8, "cannot read key"),
@@ -238,7 +238,7 @@ def test_tables_without_a_common_row(companies):
         *("--party", f"bureau={companies.bureau / 'bureau.csv'}", "--out", companies.out),
     )
     assert done.exit_code == 4
-    assert "No key is common with 'bureau'. Keys were made by the rules exact" in done.stderr
+    assert "No id is common with 'bureau'. Keys were made by the rules exact" in done.stderr
     assert companies.left() == {"log.jsonl"}
 
 

@@ -320,7 +320,7 @@ def test_trials_are_kept_if_it_is_stopped(companies, bureau_here, tmp_path, monk
         ("gamma = { low = 1.0 }", (), "space.gamma.high: is missing"),
         ("gamma = { low = 1.0, hi = 2.0 }", (), "space.gamma.hi: there is no such setting. Did"),
         ("gamma = { low = 2, high = 1 }", (), "space.gamma.low: is 2; it must be below high"),
-        ("gamma = { low = 'a', high = 1 }", (), "space.gamma.low: 'a' cannot be used: Expected"),
+        ("gamma = { low = 'a', high = 1 }", (), "space.gamma.low: 'a' cannot be used: it must"),
         (
             "gamma = { low = 0, high = 1, log = true }",
             (),

@@ -7,15 +7,22 @@ from rich.text import Text
 from support.cli import run
 
 from secureboost.cli.layout import print_hanging
-from secureboost.trainers import get_trainer
+from secureboost.trainers import codec_of, get_trainer
 
 
-@pytest.mark.parametrize("trainer", ["secureboost", "splitnn", "align"])
-def test_every_message_is_listed_with_what_it_reveals(trainer):
-    result = run("messages", "--trainer", trainer)
+@pytest.mark.parametrize(
+    "trainers", [["secureboost"], ["splitnn"], ["align"], ["secureboost", "splitnn", "align"]]
+)
+def test_every_message_is_listed_with_what_it_reveals(trainers):
+    chosen = ["--trainer", *trainers] if len(trainers) == 1 else []
+    result = run("messages", *chosen)
     assert result.exit_code == 0, result.stderr
     blocks = result.stdout.strip().split("\n\n")[1:]
-    names = [message.__name__ for message in get_trainer(trainer).codec().message_types]
+    groups = [block for block in blocks if block.startswith("Messages of ")]
+    titles = [f"Messages of trainer {trainer!r}" for trainer in trainers]
+    assert groups == ["Messages of every session", *titles]
+    blocks = [block for block in blocks if block not in groups]
+    names = [message.__name__ for message in codec_of(map(get_trainer, trainers)).message_types]
     assert [block.split()[1] for block in blocks] == names
     for block in blocks:
         heading, reveals, fields = block.splitlines()
@@ -30,9 +37,10 @@ def test_every_message_is_listed_with_what_it_reveals(trainer):
 def test_json_says_the_same():
     result = run("messages", "--json")
     listing = json.loads(result.stdout)
-    assert listing["trainer"] == "secureboost"
     assert listing["protocol_version"] == 2
-    by_name = {message["name"]: message for message in listing["messages"]}
+    assert [message["name"] for message in listing["every session"]][:2] == ["Hello", "Welcome"]
+    assert list(listing["trainers"]) == ["secureboost", "align"]
+    by_name = {message["name"]: message for message in listing["trainers"]["secureboost"]}
     assert by_name["Setup"]["direction"] == "asks"
     assert by_name["Setup"]["reply"] == "Ready"
     assert by_name["Setup"]["fields"]["rows"] == "int32[:]"

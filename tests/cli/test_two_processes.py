@@ -175,7 +175,9 @@ def test_serve_once_ends_after_the_scoring_or_with_the_error_of_a_session(compan
             assert (
                 "(policy): min_child_samples=1 is below this party's floor of 5" in refused.stderr
             )
-            assert strict.end() == 5
+            assert strict.end() == 6
+        assert "lender: the session ended with our refusal (policy); the log says" in strict.text
+        assert "is the other side still running" not in strict.text
         assert served.end() == 0
     assert served.text.count("lender has finished") == 3  # ids compared, trained, scored
 

@@ -12,7 +12,15 @@ import crypto.errors
 import parties.errors
 from secureboost.cli import console
 from secureboost.cli.runlog import RunLog
-from secureboost.errors import ConfigError, DataError, ExitCode, IntegrityError, ModelError
+from secureboost.errors import (
+    AlignmentError,
+    ConfigError,
+    DataError,
+    ExitCode,
+    IntegrityError,
+    LimitError,
+    ModelError,
+)
 from secureboost.units import format_bytes, format_seconds
 
 
@@ -30,6 +38,9 @@ from secureboost.units import format_bytes, format_seconds
         (crypto.errors.CellRangeError("bad"), 7),
         (IntegrityError("bureau", "bad"), 7),
         (ModelError("bad"), 7),
+        (LimitError("too few"), 4),
+        (AlignmentError("of another table"), 7),
+        (parties.errors.SessionRefusedError("lender", "refused"), 6),
         (crypto.errors.WrongPassphraseError("bad"), 8),
         (crypto.errors.KeySizeError("bad"), 8),
         (parties.errors.CertificateError("", "expired"), 8),
@@ -65,6 +76,31 @@ def test_errors_print_without_traceback_colour_or_control_characters():
         "Peer refused\nbureau: refused (policy): ?[31mno [red]?\n"
         "Settle it with the other party; its log says more.\n"
     )
+
+
+@pytest.mark.parametrize(
+    ("error", "title", "advice"),
+    [
+        (DataError("bad"), "Bad data", "Correct the table, then start again."),
+        (LimitError("few"), "Stopped by a limit", "The table is good. Change the limit"),
+        (AlignmentError("old"), "Alignment cannot be used", "Align again, or name the table"),
+        (ModelError("old"), "Integrity check failed", "Do not use the result."),
+        (ConfigError("bad", "align.rules"), "Bad configuration", "Correct the setting in the file"),
+        (ConfigError("there", "--out"), "Bad configuration", "Correct the command line, then"),
+        (ConfigError("--a and --b"), "Bad configuration", "Correct the command line, then"),
+        (
+            parties.errors.SessionRefusedError("lender", "refused"),
+            "Refused by this side",
+            "Settle it with the other party",
+        ),
+    ],
+)
+def test_the_advice_is_about_what_went_wrong(error, title, advice):
+    out = io.StringIO()
+    console.print_error(error, Console(file=out, width=200))
+    lines = out.getvalue().splitlines()
+    assert lines[0] == title
+    assert lines[-1].startswith(advice)
 
 
 def test_pipes_get_plain_unwrapped_text(capsys):

@@ -2,16 +2,18 @@
 
 import copy
 import io
+import re
 import sys
 from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 from rich.console import Console
 
-from secureboost import SecureBoostClassifier
+from secureboost import FeatureParty, SecureBoostClassifier
 from secureboost.align.aligned import AlignProgress
-from secureboost.cli.align_progress import AlignmentProgress
+from secureboost.alignment_progress import AlignmentProgress
 from secureboost.progress import ProgressBar, TrainingProgress, metric_text
 
 
@@ -66,6 +68,22 @@ def test_an_alignment_tells_how_much_is_done():
         "87 % aligned, 10 MB sent, 14 s left",
         "100 % aligned, 16 MB sent, took 2 min 00 s",
     ]
+
+
+def test_the_bar_of_a_fit_shows_the_alignment_before_it():
+    out = io.StringIO()
+    ids = pd.Index([f"C{number}" for number in range(60)], name="id")
+    draws = np.random.default_rng(1)
+    X = pd.DataFrame(draws.normal(size=(50, 1)), index=ids[:50])
+    bureau = FeatureParty("bureau", pd.DataFrame({"late": draws.normal(size=60)}, ids), align=True)
+    bar = ProgressBar(Console(file=out, width=200))
+    model = SecureBoostClassifier(n_estimators=1, max_depth=1, scheme="plain", callbacks=[bar])
+    for _ in range(2):  # the second fit knows the common rows
+        model.fit(X, X[0] > 0, parties=[bureau])
+    lines = out.getvalue().splitlines()
+    assert re.fullmatch(r"33 % aligned, \d+ bytes sent, .* left", lines[0])
+    assert re.fullmatch(r"100 % aligned, [\d.]+ kB sent, took .*", lines[1])
+    assert [line.split(",")[0] for line in lines[2:]] == ["1 of 1 rounds"] * 2
 
 
 def test_an_early_end_is_told():

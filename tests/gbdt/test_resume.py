@@ -1,6 +1,7 @@
 """A crash at any moment, on either side: what goes on gives the undisturbed model, with ``==``."""
 
 import errno
+import hashlib
 import os
 import tempfile
 
@@ -310,12 +311,19 @@ def test_a_run_is_not_written_over(federation, tmp_path):
     fit(federation, parties, path)  # it had ended: a new run may begin
 
 
+def of_version_1(data):
+    body = data[32:].replace(b"\xa7version\x02", b"\xa7version\x01")
+    assert body != data[32:]
+    return hashlib.sha256(body).digest() + body
+
+
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
         (lambda data: data[:-3], "is damaged"),
         (lambda data: b"", "is damaged"),
         (lambda data: data[:50] + b"\x00" + data[51:], "is damaged"),
+        (of_version_1, "was written by another release; begin a new run"),
     ],
 )
 def test_a_damaged_checkpoint_is_refused(federation, tmp_path, damage, message):

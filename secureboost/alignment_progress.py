@@ -1,13 +1,17 @@
 """Progress of an alignment: how much of the keys has been exchanged, and the time left."""
 
+import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from types import TracebackType
+from typing import Any
 
+import pandas as pd
 from rich.console import Console
 
-from secureboost.align.aligned import AlignProgress
-from secureboost.progress import TrainingProgress
+from secureboost.align.aligned import AlignProgress, Progress
+from secureboost.party import Party
+from secureboost.progress import ProgressBar, TrainingProgress
 
 _STEPS = ("send", "fetch", "compare")
 """Steps whose keys are counted; what comes behind takes no time beside them."""
@@ -25,7 +29,8 @@ class AlignmentProgress(TrainingProgress):
         much until it is known.
     bytes_sent : callable
         Says how much has left so far.
-    console : rich.console.Console
+    console : rich.console.Console, optional
+        Default: stderr.
     clock : callable, optional
         Returns seconds; for tests.
     """
@@ -35,7 +40,7 @@ class AlignmentProgress(TrainingProgress):
         n_keys: int,
         n_parties: int,
         bytes_sent: Callable[[], int],
-        console: Console,
+        console: Console | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._n_keys, self._n_parties = n_keys, n_parties
@@ -83,3 +88,33 @@ class AlignmentProgress(TrainingProgress):
 
     def _rounds_text(self, *, short: bool) -> str:
         return f"{100 * self._done // max(1, self._n_rounds)} % aligned"
+
+
+@contextlib.contextmanager
+def shown_by(
+    callbacks: Sequence[Any], index: pd.Index | None, parties: Sequence[Party]
+) -> Iterator[Progress | None]:
+    """Let a `ProgressBar` among callbacks show an alignment as well; None if there is no such bar.
+
+    Parameters
+    ----------
+    callbacks : sequence of TrainingCallback
+    index : pandas.Index, optional
+        Ids of our rows.
+    parties : sequence of Party
+        Those without an index of their own are aligned.
+    """
+    bar = next((callback for callback in callbacks if isinstance(callback, ProgressBar)), None)
+    strangers = [party for party in parties if party.index is None]
+    if bar is None or index is None or not strangers:
+        yield None
+        return
+
+    def sent() -> int:
+        return sum(party.traffic.bytes_sent for party in strangers)
+
+    before = sent()
+    with AlignmentProgress(
+        len(index), len(strangers), lambda: sent() - before, bar.console
+    ) as progress:
+        yield progress.show_step
