@@ -21,6 +21,7 @@ from secureboost.alignment_progress import shown_by
 from secureboost.common_rows import Given, keep_common
 from secureboost.errors import ConfigError, DataError, did_you_mean
 from secureboost.estimator import Federation, SecureBoostModel
+from secureboost.fitting import check_callbacks
 from secureboost.gbdt.label import booster_params
 from secureboost.inputs import row_weights
 from secureboost.monitor import History
@@ -372,7 +373,7 @@ class _Plan:
 def _plan(model: SecureBoostModel, given: Given, parties: Sequence[Party], folds: Any) -> _Plan:
     """Draw the folds among the rows that all parties have."""
     splits = _splits(model, given, folds)
-    with shown_by(model._callbacks(), given.index, parties) as progress:
+    with shown_by(check_callbacks(model.callbacks), given.index, parties) as progress:
         agreements = agree_on_rows(parties, given.index, progress=progress)
     common = keep_common(given, agreements)
     if common is not given:

@@ -15,6 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 from parties.session import Session
 from parties.traffic import Traffic
 from secureboost.aligned_rows import Agreements
+from secureboost.alignment_progress import shown_by
 from secureboost.common_rows import Given, keep_common
 from secureboost.errors import ConfigError, ModelError
 from secureboost.eval_metrics import EvalMetric
@@ -218,7 +219,8 @@ class SplitNNModel(JointModel):
         prepared = self._prepare(given, parties, column_owner)
         check_owners(params, ["", *prepared.owners, *(party.name for party in parties)])
         callbacks = check_callbacks(self.callbacks)
-        agreements = agree_on_rows(parties, given.index)
+        with shown_by(callbacks, given.index, parties) as progress:
+            agreements = agree_on_rows(parties, given.index, progress=progress)
         common = keep_common(given, agreements)
         if common is not given:
             prepared = self._prepare(common, parties, column_owner)

@@ -39,7 +39,7 @@ def test_json_says_the_same():
     listing = json.loads(result.stdout)
     assert listing["protocol_version"] == 2
     assert [message["name"] for message in listing["every session"]][:2] == ["Hello", "Welcome"]
-    assert list(listing["trainers"]) == ["secureboost", "align"]
+    assert list(listing["trainers"]) == ["secureboost", "splitnn", "align"]
     by_name = {message["name"]: message for message in listing["trainers"]["secureboost"]}
     assert by_name["Setup"]["direction"] == "asks"
     assert by_name["Setup"]["reply"] == "Ready"
