@@ -650,7 +650,7 @@ def test_load_a_half_that_was_cut_off(saved):
 @pytest.mark.parametrize(
     ("changes", "text"),
     [
-        ({"version": 2}, "model version 2, and this release reads version 1"),
+        ({"version": 3}, "model version 3, and this release reads versions 1 and 2"),
         (
             {"model_id": "../../x"},
             "is not a label party's half of a model: Expected `str` matching regex",

@@ -62,7 +62,8 @@ def test_kernels_work_where_no_folder_can_be_written(tmp_path):
         NUMBA_CACHE_LOCATOR_CLASSES="UserProvidedCacheLocator",
     )
     assert process.stdout == "15 None\n"
-    (line,) = process.stderr.splitlines()
+    # on a busy machine it is also announced that the compilation takes its time
+    (line,) = [line for line in process.stderr.splitlines() if line.startswith("no folder")]
     assert line.startswith("no folder for compiled kernels can be written")
     assert "set NUMBA_CACHE_DIR to a folder that you may write" in line
 
