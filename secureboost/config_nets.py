@@ -1,5 +1,6 @@
 """``[nets]`` of a feature party's configuration: what it allows of neural networks."""
 
+from pathlib import Path
 from typing import Any
 
 from msgspec import Struct
@@ -38,6 +39,11 @@ class NetLimits(Struct, frozen=True, forbid_unknown_fields=True):
         Our own choice of a network; None: what the label party proposes.
     threads : int
         Of torch.
+    members : Path, optional
+        PEM file with the certificates of the other feature parties, with whose numbers ours may be
+        summed under masks (the codec ``masked_sum``). None: with nobody's.
+    same_ids : bool
+        The ids of rows enter the masks: members sum the same customers or nothing.
     """
 
     min_batch_rows: Count = 1
@@ -51,6 +57,8 @@ class NetLimits(Struct, frozen=True, forbid_unknown_fields=True):
     protections: list[Named] = []
     architecture: Named | None = None
     threads: Count = 1
+    members: Path | None = None
+    same_ids: bool = True
 
     def __post_init__(self) -> None:
         if isinstance(self.architecture, dict) and len(self.architecture) != 1:

@@ -52,7 +52,11 @@ class ProgressBar(TrainingCallback):
     def before_training(self, model: "SecureBoostModel") -> "SecureBoostModel":
         """Show an empty bar."""
         self.close()
-        self._progress = TrainingProgress(model.n_estimators, console=self.console)
+        self._progress = TrainingProgress(
+            getattr(model, "n_epochs", None) or model.n_estimators,
+            console=self.console,
+            round_name="epoch" if hasattr(model, "n_epochs") else "round",
+        )
         self._progress.__enter__()
         return model
 

@@ -145,9 +145,10 @@ def predictions(
     *,
     parties: Sequence[Party] | None = None,
     unmatched: Unmatched = "error",
+    without: Sequence[str] = (),
 ) -> NDArray[np.float64]:
-    """Scores as a run writes them: probabilities of class 1, of all classes, or numbers."""
-    return kind_of(model).predictions(model, X, parties, unmatched)
+    """Scores as a run writes them; see `kinds.base.Kind.predictions`."""
+    return kind_of(model).predictions(model, X, parties, unmatched, without)
 
 
 def by_fold(history: History, folds: Sequence[str], losses: Sequence[float] = ()) -> History:

@@ -4,12 +4,14 @@ from collections.abc import Collection, Iterable
 
 import msgspec
 
+from parties.certificates import TLS, read_identity, read_pins
 from parties.messages import Refusal, SessionCode
 from parties.service import Service
 from secureboost.config import ServeConfig
 from secureboost.config_nets import NetLimits
 from secureboost.errors import ConfigError, did_you_mean
 from secureboost.splitnn.errors import needing_torch
+from secureboost.splitnn.mask_terms import MaskTerms
 from secureboost.splitnn.options import Choice
 from secureboost.splitnn.policy import NetPolicy, kept_net_budget
 from secureboost.splitnn.store import NETS, FolderBottoms
@@ -34,11 +36,18 @@ def net_terms(config: ServeConfig, data_digest: str) -> NetTerms:
     ConfigError
         If a codec, a protection or an architecture is unknown or an option of one does not fit.
     secureboost.splitnn.errors.TorchMissingError
+    parties.errors.CertificateError
+        If the members' certificates cannot be read.
     """
     limits = config.nets or NetLimits()
     folder = config.store / NETS
     given = msgspec.structs.asdict(limits)
     threads, architecture = given.pop("threads"), given.pop("architecture")
+    members, same_ids = given.pop("members"), given.pop("same_ids")
+    masks = None
+    if members is not None:
+        tls = TLS(config.tls.certificate, config.tls.key, members)
+        masks = MaskTerms(read_identity(tls), read_pins(members), same_ids)
     with needing_torch():
         from secureboost.splitnn.architectures import get_architecture
         from secureboost.splitnn.codecs import CODECS, MASKED_SUM
@@ -62,6 +71,7 @@ def net_terms(config: ServeConfig, data_digest: str) -> NetTerms:
         budget=kept_net_budget(policy, folder / BUDGET_FILE, data_digest),
         store=FolderBottoms(folder),
         architecture=chosen,
+        masks=masks,
         threads=threads,
     )
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from secureboost.cli.console import result_table, stdout
 from secureboost.cli.layout import print_facts
 from secureboost.cli.model import metrics_of, pairs_text, print_metrics
 from secureboost.splitnn.base_estimator import LABEL_FILE
@@ -52,6 +53,7 @@ def net_summary(folder: Path) -> dict[str, Any]:
             if name in defaults and value != defaults[name]
         },
         "metrics": metrics_of(head.model_id, folder),
+        "metrics_without": head.metrics_without,
     }
 
 
@@ -89,3 +91,12 @@ def show_net(folder: Path) -> None:
     ]
     print_facts([(name, value) for name, value in facts if value])
     print_metrics(found["metrics"])
+    without = [
+        (missing or "nobody", fold, metric, value)
+        for missing, folds in found["metrics_without"].items()
+        for fold, values in folds.items()
+        for metric, value in values.items()
+    ]
+    if without:
+        columns = ("without", "rows", "metric", "value")
+        stdout().print(result_table(columns, without, title="Where a party is missing"))

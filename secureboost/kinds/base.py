@@ -186,9 +186,31 @@ class Kind(ABC):
 
     @abstractmethod
     def predictions(
-        self, model: Model, X: pd.DataFrame, parties: Sequence[Party] | None, unmatched: Unmatched
+        self,
+        model: Model,
+        X: pd.DataFrame,
+        parties: Sequence[Party] | None,
+        unmatched: Unmatched,
+        without: Sequence[str] = (),
     ) -> NDArray[np.float64]:
-        """Scores as a run writes them: probabilities of class 1, of all classes, or numbers."""
+        """Scores as a run writes them: probabilities of class 1, of all classes, or numbers.
+
+        Parameters
+        ----------
+        model : Model
+        X : DataFrame
+        parties : sequence of Party, optional
+            By default those of the training.
+        unmatched : {"error", "missing"}
+            What happens to rows that a party does not have.
+        without : sequence of str
+            Parties that are not asked, for kinds of models that can do without.
+
+        Raises
+        ------
+        secureboost.errors.ConfigError
+            If this kind cannot.
+        """
 
     @abstractmethod
     def score_names(self, model: Model) -> tuple[Any, ...]:

@@ -59,6 +59,8 @@ _FORMS: dict[str, Any] = {
     "class_weight": dict[str | int, float] | str | None,
     "scale_pos_weight": float,
     "label_weights": dict[str, float] | None,
+    "party_dropout": float,
+    "max_wait": float | None,
     "random_state": int | None,
 }
 _PARAMETERS = {"width": "cut_width"}
@@ -174,17 +176,18 @@ class Nets(Kind):
             )
 
     def predictions(
-        self, model: Any, X: pd.DataFrame, parties: Sequence[Party] | None, unmatched: Unmatched
+        self,
+        model: Any,
+        X: pd.DataFrame,
+        parties: Sequence[Party] | None,
+        unmatched: Unmatched,
+        without: Sequence[str] = (),
     ) -> NDArray[np.float64]:
         """See `Kind.predictions`."""
-        if unmatched != "error":
-            raise ConfigError(
-                "a network scores rows that all parties have; leave the others out (drop)",
-                "--unmatched",
-            )
+        how: dict[str, Any] = {"parties": parties, "unmatched": unmatched, "without": without}
         if isinstance(model, SplitNNRegressor):
-            return np.asarray(model.predict(X, parties=parties))
-        probabilities: NDArray[np.float64] = model.predict_proba(X, parties=parties)
+            return np.asarray(model.predict(X, **how))
+        probabilities: NDArray[np.float64] = model.predict_proba(X, **how)
         return probabilities if self.score_names(model) else probabilities[:, 1]
 
     def score_names(self, model: Any) -> tuple[Any, ...]:

@@ -179,9 +179,19 @@ class Trees(Kind):
         )
 
     def predictions(
-        self, model: Any, X: pd.DataFrame, parties: Sequence[Party] | None, unmatched: Unmatched
+        self,
+        model: Any,
+        X: pd.DataFrame,
+        parties: Sequence[Party] | None,
+        unmatched: Unmatched,
+        without: Sequence[str] = (),
     ) -> NDArray[np.float64]:
         """See `Kind.predictions`."""
+        if without:
+            raise ConfigError(
+                "trees cannot do without a party; a network trained with party_dropout can",
+                "--without",
+            )
         if isinstance(model, SecureBoostRegressor):
             return np.asarray(model.predict(X, parties=parties, unmatched=unmatched))
         probabilities: NDArray[np.float64] = model.predict_proba(

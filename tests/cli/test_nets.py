@@ -3,6 +3,8 @@
 import json
 import re
 import signal
+import tomllib
+from dataclasses import fields
 
 import msgspec
 import numpy as np
@@ -16,7 +18,7 @@ pytest.importorskip("safetensors", reason="safetensors is not installed; make te
 
 from secureboost import NetPolicy, SplitNNClassifier, pool_tables
 from secureboost.cli.answering_nets import net_terms
-from secureboost.config import load_serve_config
+from secureboost.config import load_serve_config, write_example
 from secureboost.config_nets import NetLimits
 from secureboost.kinds import get_kind
 from secureboost.splitnn.joined import joined_weights, same_weights
@@ -160,8 +162,8 @@ def test_what_a_feature_party_says_of_networks_is_what_it_brings(companies):
 
 def test_limits_are_those_of_the_policy():
     limits = msgspec.structs.asdict(NetLimits())
-    del limits["architecture"], limits["threads"]
-    assert NetPolicy(**limits | {"protections": ()}) == NetPolicy()
+    of_policy = {field.name: limits[field.name] for field in fields(NetPolicy)}
+    assert NetPolicy(**of_policy | {"protections": ()}) == NetPolicy()
 
 
 def test_what_was_given_out_counts_after_a_restart(companies):
@@ -365,3 +367,55 @@ def test_runs_of_networks_are_recorded(simulated):
     assert listed[0]["trainer"] == "splitnn"
     assert listed[0]["rounds"] == 2
     assert listed[0]["parameters"]["n_epochs"] == 2
+
+
+def test_a_network_scores_while_a_party_is_down(simulated):
+    folder, simulate = simulated
+    assert simulate("bad", party_dropout=0.3).exit_code == 0
+    rows = ("--data", folder / "lender.csv", "--id", "id")
+    alone = run("predict", folder / "out" / "model", *rows, "--without", "bureau")
+    assert alone.exit_code == 0, alone.stderr
+    assert len(alone.stdout.splitlines()) == 201
+    shown = run("model", "inspect", folder / "out" / "model").stdout
+    assert "Where a party is missing" in shown
+    assert simulate("bad", out="brittle").exit_code == 0
+    refused = run("predict", folder / "brittle" / "model", *rows, "--without", "bureau")
+    assert refused.exit_code != 0
+    assert "party_dropout" in refused.stderr
+
+
+def uncommented(path, section):
+    """An example's table as if its settings had been chosen."""
+    lines = path.read_text().splitlines()
+    start = next(n for n, line in enumerate(lines) if line.lstrip("# ").startswith(f"[{section}]"))
+    chosen = [f"[{section}]"]
+    for line in lines[start + 1 :]:
+        if line.startswith("["):
+            break
+        if line.startswith("# "):
+            chosen.append(line.removeprefix("# "))
+    return "\n".join(chosen)
+
+
+def test_what_the_examples_say_of_networks_can_be_used(tmp_path):
+    train_file, serve_file = tmp_path / "train.toml", tmp_path / "serve.toml"
+    write_example("train", train_file)
+    write_example("serve", serve_file)
+    section = tomllib.loads(uncommented(train_file, "net"))["net"]
+    model = get_kind("splitnn").make_model(section, "net")
+    assert model.bottoms.keys() == {"", "bureau"}
+    get_kind("splitnn").check_names(model, [], ["bureau"])
+    nets = uncommented(serve_file, "nets").replace("members", "# members")
+    serve_file.write_text(serve_file.read_text() + "\n" + nets)
+    loaded = load_serve_config(serve_file)
+    assert net_terms(loaded, "digest").policy.min_batch_rows == 256
+
+
+def test_the_demo_shows_a_network_that_equals_the_pooled_one(tmp_path):
+    out = tmp_path / "demo"
+    done = run("demo", *AS_NET, "--rows", 600, "--epochs", 2, "--out", out)
+    assert done.exit_code == 0, done.stderr
+    assert "equals the pooled plaintext model exactly: every weight and every score" in done.stderr
+    for name in ("lender/model/label.safetensors", "lender/report.html", "bureau/models/nets"):
+        assert (out / name).exists()
+    assert "Paillier" not in done.stderr
