@@ -36,7 +36,7 @@ test: lint types unit kernels ## all that must hold before a change lands
 
 test-nn: $(VENV)/.nn ## split neural networks: installs torch and runs what `test` skips without it
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -n $(JOBS) -q tests/splitnn tests/test_architecture.py tests/test_docs.py::test_python_blocks_run
+	$(BIN)/python -m pytest -n $(JOBS) -q tests/splitnn tests/cli/test_nets.py tests/test_architecture.py tests/test_docs.py::test_python_blocks_run
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
