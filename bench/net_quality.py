@@ -21,7 +21,8 @@ from secureboost import (
     pool_tables,
 )
 
-STOPPED = {"eval_metric": "auc", "early_stopping_rounds": 8}
+STOPPED = {"eval_metric": ["auc", "logloss"], "early_stopping_rounds": 10}
+LEARNT = STOPPED | {"learning_rate": 0.0005}
 TREES = {
     "n_estimators": 150,
     "max_depth": 4,
@@ -123,7 +124,7 @@ def trained(data: Vertical, setting: Setting, seed: int, epochs: int) -> Trained
     if of_trees:
         model: Any = SecureBoostClassifier(**TREES, random_state=seed)
     else:
-        told = NET | STOPPED | {"n_epochs": epochs, "random_state": seed}
+        told = NET | LEARNT | {"n_epochs": epochs, "random_state": seed}
         model = SplitNNClassifier(**told | dict(setting.parameters))
     X, options = data.label, {}
     if setting.kind == "split":

@@ -26,7 +26,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=4, help="of these; the first is not counted")
     parser.add_argument("--repeats", type=int, default=3, help="the best counts")
     parser.add_argument("--splits", type=int, default=5, help="random splits of real tables")
-    parser.add_argument("--learning", type=int, default=60, help="epochs on real tables, at most")
+    parser.add_argument("--learning", type=int, default=150, help="epochs on real tables, at most")
     parser.add_argument("--many", type=int, default=1_000_000, help="rows, to see the memory")
     parser.add_argument("--data", type=Path, help="folder of the real tables")
     parser.add_argument("--quick", action="store_true", help="small sizes, one repeat")

@@ -4,7 +4,9 @@ Numbers are standardised by the training rows; a missing one becomes 0, the mean
 have missing values among the training rows give one number more that says so. Categories become
 codes; code 0 is a missing value or a category that the training rows do not have.
 
-Nothing is copied for all rows: a batch is picked from the table's float32 columns when it is due.
+For training a table that is small enough is brought into that form once, so that a batch is copied
+together quickly. Otherwise nothing is copied for all rows: a batch is picked from the table's
+float32 columns when it is due.
 """
 
 import hashlib
@@ -97,6 +99,13 @@ def prepare(table: Columns, training_rows: NDArray[np.int32]) -> Preparation:
     )
 
 
+KEPT_BYTES = 64 << 20
+"""Most that the inputs of all rows may take to be kept: 800,000 rows of 20 float32."""
+
+MADE_ROWS = 65_536
+"""Rows that are made at a time, where all are."""
+
+
 class Inputs:
     """The columns of a table as tensors.
 
@@ -107,6 +116,9 @@ class Inputs:
         Of this table, or of another one with the same columns.
     dtype : str
         ``"float32"`` or ``"float64"``.
+    keep : bool
+        Rows will be asked for again and again: make all of them now, unless that takes more than
+        `KEPT_BYTES`.
 
     Raises
     ------
@@ -114,7 +126,9 @@ class Inputs:
         If a column is of categories on one side alone; it is named by its position.
     """
 
-    def __init__(self, table: Columns, preparation: Preparation, dtype: str) -> None:
+    def __init__(
+        self, table: Columns, preparation: Preparation, dtype: str, *, keep: bool = False
+    ) -> None:
         self._columns = table.columns
         self._dtype = DTYPES[dtype]
         of_numbers = np.array([names is None for names in preparation.categories], np.bool_)
@@ -124,6 +138,9 @@ class Inputs:
         self._gaps = np.flatnonzero(np.array(preparation.gaps, np.bool_)[of_numbers])
         self._categories = np.flatnonzero(~of_numbers)
         self._lookups = _lookups(table, preparation)
+        self._kept: tuple[Tensor, Tensor] | None = None
+        if keep:
+            self._keep(table.columns.shape[1])
 
     def batch(self, rows: NDArray[np.int32]) -> tuple[Tensor, Tensor]:
         """Make the tensors of some rows.
@@ -138,6 +155,23 @@ class Inputs:
         numbers : tensor of shape (n, n_numbers)
         codes : tensor of shape (n, n_categories), int64
         """
+        if self._kept is None:
+            return self._made(rows)
+        numbers, codes = (_copied(kept, rows) for kept in self._kept)
+        return numbers, codes
+
+    def _keep(self, n_rows: int) -> None:
+        """Make all rows, if they may be kept; behind them one that the table does not have."""
+        of_row = len(self._numbers) + len(self._gaps), len(self._categories)
+        if (n_rows + 1) * (of_row[0] * self._dtype.itemsize + of_row[1] * 8) > KEPT_BYTES:
+            return
+        rows = np.append(np.arange(n_rows, dtype=np.int32), np.int32(ABSENT))
+        parts = [self._made(rows[at : at + MADE_ROWS]) for at in range(0, len(rows), MADE_ROWS)]
+        numbers, codes = (torch.cat(of_parts) for of_parts in zip(*parts, strict=True))
+        self._kept = numbers, codes
+
+    def _made(self, rows: NDArray[np.int32]) -> tuple[Tensor, Tensor]:
+        """See `batch`; from the table's own columns."""
         values = pick(self._columns, rows)
         return self._scaled(values[self._numbers]), self._coded(values)
 
@@ -162,6 +196,13 @@ class Inputs:
             of_table = np.nan_to_num(values[feature], nan=len(lookup) - 1)
             codes.numpy()[:, place] = lookup[of_table.astype(np.intp)]
         return codes
+
+
+def _copied(kept: Tensor, rows: NDArray[np.int32]) -> Tensor:
+    """Some rows of a tensor; `ABSENT`, -1, is its last."""
+    copy = torch.empty((len(rows), kept.shape[1]), dtype=kept.dtype)
+    np.take(kept.numpy(), rows, axis=0, out=copy.numpy(), mode="wrap")
+    return copy
 
 
 def pick(columns: NDArray[np.float32], rows: NDArray[np.int32]) -> NDArray[np.float32]:

@@ -37,7 +37,7 @@ def make_bottom(head: BottomHead, plan: BottomPlan, table: Columns) -> Learner:
     """
     generator = torch.Generator()
     network = _network(head, plan.seed, generator)
-    inputs = Inputs(table, head.preparation, head.dtype)
+    inputs = Inputs(table, head.preparation, head.dtype, keep=True)
     return Learner(network, inputs, plan, generator)
 
 

@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 import torch
 
+from secureboost.alignment import ABSENT
 from secureboost.errors import DataError
+from secureboost.splitnn import inputs
 from secureboost.splitnn.inputs import FARTHEST, Inputs, content_digest, prepare
 from secureboost.splitnn.table import ColumnTable
 
@@ -44,8 +46,9 @@ def test_what_is_measured_is_of_the_training_rows_alone():
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_a_batch(dtype):
-    inputs = Inputs(TABLE, prepare(TABLE, TRAINING), dtype)
-    numbers, codes = inputs.batch(np.array([4, 1, 5], np.int32))
+    numbers, codes = Inputs(TABLE, prepare(TABLE, TRAINING), dtype).batch(
+        np.array([4, 1, 5], np.int32)
+    )
     far = FARTHEST
     expected = [
         [far, 0.0, 0.0, 0.0, 0.0, 1.0],
@@ -56,6 +59,21 @@ def test_a_batch(dtype):
     assert np.allclose(numbers.numpy(), expected, rtol=1e-6)
     assert codes.tolist() == [[0], [1], [0]]  # b and d are not among the training rows
     assert codes.dtype == torch.int64
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_kept_rows_are_the_same(dtype, monkeypatch):
+    monkeypatch.setattr(inputs, "MADE_ROWS", 4)
+    prepared, rows = prepare(TABLE, TRAINING), np.array([4, ABSENT, 0, 5, 4], np.int32)
+    picked = Inputs(TABLE, prepared, dtype).batch(rows)
+    kept = Inputs(TABLE, prepared, dtype, keep=True)
+    monkeypatch.setattr(inputs, "KEPT_BYTES", 100)
+    too_large = Inputs(TABLE, prepared, dtype, keep=True)
+    monkeypatch.setattr(inputs, "pick", None)  # what is kept needs the columns no more
+    for mine, theirs in zip(kept.batch(rows), picked, strict=True):
+        assert torch.equal(mine, theirs)
+    with pytest.raises(TypeError):
+        too_large.batch(rows)
 
 
 def test_codes_go_by_name_in_another_table():
