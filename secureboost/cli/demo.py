@@ -35,6 +35,12 @@ NET = {"batch_size": 256, "learning_rate": 0.002, "cut_width": 16, "dtype": "flo
 """In double precision, and with a stated seed, a split network is equal to the pooled one."""
 TREES, EPOCHS = 20, 10
 TEST_SIZE = 0.2
+NETS = """
+[nets]
+min_batch_rows = 64
+max_width = 16
+"""
+"""What the bureau allows of networks; with it `secureboost serve` wants torch."""
 STOP_SECONDS = 10.0
 
 
@@ -176,11 +182,7 @@ certificate = "../lender/lender.crt"
 
 [policy]
 min_child_samples = 20
-
-[nets]
-min_batch_rows = 64
-max_width = 16
-"""
+{NETS if section == "net" else ""}"""
     )
 
 
