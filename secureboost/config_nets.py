@@ -27,10 +27,14 @@ class NetLimits(Struct, frozen=True, forbid_unknown_fields=True):
         Fewest layers between the columns and the cut.
     max_parameters : int
         Most numbers that our network may learn.
+    max_batch_bytes : int
+        Most bytes that the rows of all batches in flight may take within our network.
     max_exchanges : int, optional
         Batches that are forwarded in training over all runs on this data set; None is no limit.
     max_evaluated_rows : int, optional
         Rows that are evaluated or scored over all runs on this data set; None is no limit.
+    max_refused_setups : int
+        Proposed networks that were not accepted over all runs on this data set.
     codecs : list of str, optional
         The codecs that we accept; None: all.
     protections : list of (str or table of a name and its options)
@@ -51,8 +55,10 @@ class NetLimits(Struct, frozen=True, forbid_unknown_fields=True):
     max_width: Count = 256
     min_layers: Count = 1
     max_parameters: Count = 50_000_000
+    max_batch_bytes: Count = 1 << 31
     max_exchanges: Count | None = None
     max_evaluated_rows: Count | None = None
+    max_refused_setups: Count = 20
     codecs: Names | None = None
     protections: list[Named] = []
     architecture: Named | None = None

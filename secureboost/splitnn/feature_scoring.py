@@ -8,6 +8,7 @@ from secureboost.errors import ConfigError, DataError, ModelError
 from secureboost.splitnn.feature_body import BodyScorer
 from secureboost.splitnn.feature_limits import check_fits
 from secureboost.splitnn.feature_masks import Masking
+from secureboost.splitnn.feature_policy import check_head
 from secureboost.splitnn.feature_training import spend_rows
 from secureboost.splitnn.make import Scorer
 from secureboost.splitnn.model import BottomHead, Tensors, decode_half, split_body
@@ -17,6 +18,8 @@ from secureboost.splitnn.table import PartyTable
 from secureboost.splitnn.terms import NetTerms
 
 log = logging.getLogger(__name__)
+
+_OTHER_COLUMNS = "this party's table has other columns than the model's"
 
 
 def answer_predict(
@@ -54,20 +57,23 @@ def load_scorer(model_id: str, table: PartyTable, terms: NetTerms) -> Scorer:
     Raises
     ------
     Refusal
-        If there is no half of that model, or it is of other columns.
+        If there is no half of that model, it is of other columns, or this party's rules do not
+        allow such a network (any more).
     """
     try:
         head, tensors = _load(model_id, terms)
         weights, _ = split_body(tensors)
         if head.preparation.names != table.feature_names:
             log.warning("model %s was trained on other columns", model_id)
-            raise Refusal(Code.MODEL, "this party's table has other columns than the model's")
+            raise Refusal(Code.MODEL, _OTHER_COLUMNS)
+        check_head(head, terms.policy)
         return Scorer(head, weights, table)
     except (ModelError, ConfigError) as error:
         log.warning("%s", error)
         raise Refusal(Code.MODEL, "this party's half of the model cannot be read") from error
     except DataError as error:
-        raise Refusal(Code.MODEL, str(error)[:300]) from error
+        log.warning("model %s: %s", model_id, error)
+        raise Refusal(Code.MODEL, _OTHER_COLUMNS) from error
 
 
 def load_body(model_id: str, terms: NetTerms) -> BodyScorer:

@@ -15,12 +15,14 @@ from parties.messages import Refusal, SessionCode
 from secureboost.agreed_rows import AgreedRows
 from secureboost.alignment import ABSENT
 from secureboost.errors import ConfigError, ModelError
-from secureboost.splitnn.architectures.base import ColumnsError
+from secureboost.splitnn.architectures import get_architecture
 from secureboost.splitnn.batches import Batches
-from secureboost.splitnn.codecs import codec_names
+from secureboost.splitnn.codecs import get_codec
 from secureboost.splitnn.feature_limits import check_fits
 from secureboost.splitnn.feature_masks import Masking
+from secureboost.splitnn.feature_policy import check_cut, check_head, check_size, not_accepted
 from secureboost.splitnn.feature_training import (
+    BatchTerms,
     BottomCheckpoint,
     FeatureTraining,
     Made,
@@ -28,15 +30,19 @@ from secureboost.splitnn.feature_training import (
 from secureboost.splitnn.inputs import content_digest, prepare
 from secureboost.splitnn.make import make_bottom
 from secureboost.splitnn.model import BottomHead, Tensors, decode_half, split_body
-from secureboost.splitnn.network import measure
+from secureboost.splitnn.optimisers import check_optimiser
 from secureboost.splitnn.plan import BottomPlan
 from secureboost.splitnn.policy import NetPolicy
+from secureboost.splitnn.protections import feature_protections
 from secureboost.splitnn.protocol import Code, SetupBottom
 from secureboost.splitnn.randomness import new_seed
 from secureboost.splitnn.table import PartyTable
 from secureboost.splitnn.terms import NetTerms
 
 log = logging.getLogger(__name__)
+
+UNSUITABLE = (ConfigError, RuntimeError, ValueError, TypeError, LookupError)
+"""What making a network raises that does not suit the columns: own modules raise what they like."""
 
 
 def begin_training(
@@ -81,10 +87,7 @@ def _check_rules(request: SetupBottom, rows: NDArray[np.int32], policy: NetPolic
         )
     if not (rows[: request.n_training] != ABSENT).any():
         raise Refusal(SessionCode.ROWS_REFUSED, "this party has none of the rows to train on")
-    if request.width > policy.max_width:
-        raise Refusal(
-            Code.POLICY, f"width={request.width} is above this party's {policy.max_width}"
-        )
+    check_cut(request.codec, request.width, policy)
     check_fits(min(request.batch_size, request.n_training), request.width)
     smallest = Batches(request.n_training, request.batch_size, request.batch_seed).smallest
     if min(request.batch_size, request.n_training) > policy.max_batch_rows:
@@ -98,12 +101,6 @@ def _check_rules(request: SetupBottom, rows: NDArray[np.int32], policy: NetPolic
             f"batch_size={request.batch_size} makes batches of {smallest} rows, below this "
             f"party's floor of {policy.min_batch_rows}",
         )
-    names = codec_names(request.codec)
-    if policy.codecs is not None and not set(names) <= set(policy.codecs):
-        raise Refusal(
-            Code.CODEC,
-            f"codec={request.codec!r}: this party accepts {', '.join(policy.codecs)}",
-        )
 
 
 def _begin(
@@ -115,6 +112,9 @@ def _begin(
         )
     seed = new_seed() if request.initial_seed is None else request.initial_seed
     plan = _plan(request, rows, terms, seed)
+    _check_names(request, plan, terms)
+    if not terms.budget.allows_refusal():
+        raise _no_more_proposals(terms.policy)
     preparation = prepare(table, plan.rows[: plan.n_training])
     head = BottomHead(
         model_id=request.model_id,
@@ -126,7 +126,13 @@ def _begin(
         protections=plan.protections,
         preparation=preparation,
     )
-    return FeatureTraining(_made(head, plan, table, terms), table, terms)
+    try:
+        made = _made(head, plan, table, terms.policy)
+    except UNSUITABLE as error:
+        if not terms.budget.spend_refusal():
+            raise _no_more_proposals(terms.policy) from error
+        raise not_accepted(error) from error
+    return FeatureTraining(made, table, terms)
 
 
 def _go_on(
@@ -142,8 +148,8 @@ def _go_on(
                 f"this party has kept nothing of model {model_id} after epoch {request.epoch}",
             )
         head, _ = decode_half(finished, BottomHead, f"half {model_id}")
-        made = _made(head, _plan(request, rows, terms, 0), table, terms)
-        return FeatureTraining(made, table, terms, finished)
+        plan = _plan(request, rows, terms, 0)
+        return FeatureTraining(_made_again(head, plan, table, terms), table, terms, finished)
     checkpoint, state = decode_half(kept, BottomCheckpoint, f"checkpoint {model_id}")
     if checkpoint.content != content_digest(table, rows):
         raise Refusal(
@@ -151,7 +157,10 @@ def _go_on(
             f"training of model {model_id} was cut off over other rows or values of this party; "
             "begin a new model",
         )
-    made = _made(checkpoint.half, _plan(request, rows, terms, checkpoint.seed), table, terms)
+    plan = _plan(request, rows, terms, checkpoint.seed)
+    if checkpoint.batches != BatchTerms.of(plan):
+        raise _another_run(model_id)
+    made = _made_again(checkpoint.half, plan, table, terms)
     own, of_body = split_body(state)
     _restore(made, own, checkpoint.epoch)
     return FeatureTraining(replace(made, body=of_body), table, terms)
@@ -187,38 +196,71 @@ def _plan(request: SetupBottom, rows: NDArray[np.int32], terms: NetTerms, seed: 
     )
 
 
-def _made(head: BottomHead, plan: BottomPlan, table: PartyTable, terms: NetTerms) -> Made:
-    """Make the network, if it is within this party's limits."""
-    policy = terms.policy
+def _check_names(request: SetupBottom, plan: BottomPlan, terms: NetTerms) -> None:
+    """Check what can be checked without the columns, so that the reason may be told."""
     try:
-        size = measure(head.architecture, head.preparation.spec, head.width)
+        get_codec(request.codec)
+        feature_protections(request.protections)
+        check_optimiser(plan)
+        if terms.architecture is None:
+            get_architecture(request.architecture.name).check_bottom(request.architecture.options)
     except ConfigError as error:
-        raise _refusal(error) from error
-    if size.parameters > policy.max_parameters:
-        raise Refusal(
-            Code.POLICY,
-            "the network that is asked for is above this party's limit of "
-            f"{policy.max_parameters} parameters",
-        )
-    if size.layers < policy.min_layers:
-        raise Refusal(
-            Code.POLICY,
-            f"the network that is asked for has {size.layers} layers, below this party's floor of "
-            f"{policy.min_layers}",
-        )
-    try:
-        return Made(head, plan, make_bottom(head, plan, table))
-    except ConfigError as error:
-        raise _refusal(error) from error
-
-
-def _refusal(error: ConfigError) -> Refusal:
-    """The refusal that an error about a setting becomes."""
-    if isinstance(error, ColumnsError):
-        log.error("the network that is asked for does not fit our columns: %s", error)
-        return Refusal(Code.ARCHITECTURE, "its options do not fit this party's columns")
-    return Refusal(_CODES.get(error.path, Code.ARCHITECTURE), str(error)[:300])
+        code = _CODES.get(error.path, Code.ARCHITECTURE)
+        raise Refusal(code, str(error)[:300]) from error
 
 
 _CODES = {"codec": Code.CODEC, "protections": Code.PROTECTION}
 """By the setting that an error is about; the others are the architecture's."""
+
+
+def _made(head: BottomHead, plan: BottomPlan, table: PartyTable, policy: NetPolicy) -> Made:
+    """Make the network, if it is within this party's limits.
+
+    Raises
+    ------
+    UNSUITABLE
+        For the party's own log alone: the reason tells of the columns.
+    """
+    check_size(head, policy)
+    return Made(head, plan, make_bottom(head, plan, table))
+
+
+def _made_again(head: BottomHead, plan: BottomPlan, table: PartyTable, terms: NetTerms) -> Made:
+    """Make the network of a run that goes on, if the run is the one that was cut off.
+
+    Raises
+    ------
+    Refusal
+        If it is another, or this party's rules do not allow it any more. Were the request not
+        compared, what was trained under masks could be gone on with in the clear.
+    """
+    check_head(head, terms.policy)
+    same = (
+        head.codec == plan.codec
+        and head.width == plan.width
+        and head.dtype == plan.dtype
+        and head.protections == plan.protections
+        and head.architecture == plan.architecture
+    )
+    if not same:
+        raise _another_run(head.model_id)
+    try:
+        return _made(head, plan, table, terms.policy)
+    except UNSUITABLE as error:
+        raise not_accepted(error) from error
+
+
+def _another_run(model_id: str) -> Refusal:
+    return Refusal(
+        Code.RESUME,
+        f"model {model_id} was begun with another codec, width, dtype, architecture, other "
+        "protections or batches; go on with those, or begin a new model",
+    )
+
+
+def _no_more_proposals(policy: NetPolicy) -> Refusal:
+    return Refusal(
+        Code.BUDGET,
+        f"{policy.max_refused_setups} networks were not accepted here; "
+        "this data set takes no more proposals",
+    )

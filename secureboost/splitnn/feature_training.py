@@ -39,6 +39,24 @@ from secureboost.splitnn.trainable import Tensors, Trainable
 log = logging.getLogger(__name__)
 
 
+class BatchTerms(msgspec.Struct, frozen=True):
+    """What `batches.Batches` are drawn from; a run goes on with the same.
+
+    Attributes
+    ----------
+    n_training, batch_size, batch_seed : int
+    """
+
+    n_training: int
+    batch_size: int
+    batch_seed: int
+
+    @classmethod
+    def of(cls, plan: BottomPlan) -> "BatchTerms":
+        """Those of a plan."""
+        return cls(plan.n_training, plan.batch_size, plan.batch_seed)
+
+
 class BottomCheckpoint(msgspec.Struct, frozen=True, kw_only=True, tag="secureboost.bottom.kept"):
     """The head of a checkpoint's file.
 
@@ -51,6 +69,7 @@ class BottomCheckpoint(msgspec.Struct, frozen=True, kw_only=True, tag="secureboo
     seed : int
     content : str
         `inputs.content_digest` of the columns in the training's rows.
+    batches : BatchTerms
     """
 
     version: int = VERSION
@@ -58,6 +77,7 @@ class BottomCheckpoint(msgspec.Struct, frozen=True, kw_only=True, tag="secureboo
     epoch: int
     seed: int
     content: str
+    batches: BatchTerms
 
 
 @dataclass(frozen=True, repr=False)
@@ -222,7 +242,11 @@ class FeatureTraining:
                 trainable.remember()
         if request.durable:
             head = BottomCheckpoint(
-                half=self._head, epoch=request.epoch, seed=self._plan.seed, content=self._content
+                half=self._head,
+                epoch=request.epoch,
+                seed=self._plan.seed,
+                content=self._content,
+                batches=BatchTerms.of(self._plan),
             )
             states = [trainable.state() for trainable in self._trainables]
             data = encode_half(head, join_body(*states))
@@ -308,6 +332,8 @@ def check_rows_asked(rows: NDArray[np.int32], n_rows: int, head: BottomHead) -> 
             SessionCode.ROWS_REFUSED, f"rows must be positions in 0..{n_rows - 1}, and at least one"
         )
     check_fits(len(rows), head.width)
+    if len(np.unique(rows)) < len(rows):
+        raise Refusal(SessionCode.ROWS_REFUSED, "a row is named twice; each may be named once")
 
 
 def spend_rows(terms: NetTerms, n_rows: int) -> None:

@@ -32,10 +32,17 @@ class NetPolicy:
         which can be inverted.
     max_parameters : int
         Most numbers that its bottom may learn: a proposed network must fit into memory.
+    max_batch_bytes : int
+        Most bytes that the rows of all batches in flight may take on their way through its
+        networks: hidden units count, and 4,096 rows are evaluated at a time.
     max_exchanges : int or None
         Batches that are forwarded in training over the life of the data set; None is no limit.
     max_evaluated_rows : int or None
         Rows that are evaluated or scored over the life of the data set; None is no limit.
+    max_refused_setups : int
+        Proposed networks that were not accepted for what tells of the columns (they do not fit, are
+        too large or have too few layers) over the life of the data set; then no more are looked
+        at. Each refusal tells the label party one bit.
     codecs : tuple of str or None
         Names of the codecs that it accepts; None: all that it knows. ``("masked_sum",)`` insists
         on masks: what it gives leaves in no other way.
@@ -53,8 +60,10 @@ class NetPolicy:
     max_width: int = 256
     min_layers: int = 1
     max_parameters: int = 50_000_000
+    max_batch_bytes: int = 1 << 31
     max_exchanges: int | None = None
     max_evaluated_rows: int | None = None
+    max_refused_setups: int = 20
     codecs: tuple[str, ...] | None = None
     protections: tuple[Choice, ...] = ()
 
@@ -75,11 +84,12 @@ class NetSpending(msgspec.Struct, frozen=True):
 
     Attributes
     ----------
-    exchanges, evaluated_rows : int
+    exchanges, evaluated_rows, refused_setups : int
     """
 
     exchanges: int = 0
     evaluated_rows: int = 0
+    refused_setups: int = 0
 
 
 class NetBudget(Ledger[NetSpending]):
@@ -113,6 +123,14 @@ class NetBudget(Ledger[NetSpending]):
     def spend_rows(self, rows: int) -> bool:
         """Take `rows` to evaluate; False, and nothing is taken, where too little is left."""
         return self.spend("evaluated_rows", rows, self._policy.max_evaluated_rows)
+
+    def allows_refusal(self) -> bool:
+        """Whether `spend_refusal` would take one; nothing is taken."""
+        return self.allows("refused_setups", 1, self._policy.max_refused_setups)
+
+    def spend_refusal(self) -> bool:
+        """Take one refused set-up; False, and nothing is taken, where none is left."""
+        return self.spend("refused_setups", 1, self._policy.max_refused_setups)
 
 
 def kept_net_budget(policy: NetPolicy, path: Path, data_digest: str) -> NetBudget:

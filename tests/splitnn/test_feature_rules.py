@@ -3,10 +3,13 @@
 import msgspec
 import numpy as np
 import pytest
+import torch
 from support.asking import assert_refused
 from support.nets import IDS, MODEL, TABLE, WIDTH, Conversation, setup
 
 from parties.messages import Ack
+from secureboost.splitnn.architectures import ARCHITECTURES, FromModules, register
+from secureboost.splitnn.feature_policy import NOT_ACCEPTED
 from secureboost.splitnn.inputs import prepare
 from secureboost.splitnn.model import BottomHead, decode_half, half_digest
 from secureboost.splitnn.options import Choice
@@ -94,14 +97,14 @@ def finish(*, keep=True, best=False):
         (
             {"architecture": Choice("mlp", {"hidden": ()})},
             {"min_layers": 2},
-            "policy",
-            "has 1 layers, below this party's floor of 2",
+            "architecture_refused",
+            NOT_ACCEPTED,
         ),
         (
             {"architecture": Choice("mlp", {"hidden": (60_000, 60_000)})},
             {},
-            "policy",
-            "above this party's limit of 50000000 parameters",
+            "architecture_refused",
+            NOT_ACCEPTED,
         ),
         ({"optimizer": "lion"}, {}, "architecture_refused", "'lion' is not an optimizer"),
     ],
@@ -255,7 +258,7 @@ def test_a_half_is_kept_and_scores():
     [
         ("f" * 32, TABLE, "no half of model"),
         (MODEL, TABLE.rename(columns={"up": "down"}), "other columns than the model's"),
-        (MODEL, TABLE.assign(kind=1.0), "column 2 holds numbers"),
+        (MODEL, TABLE.assign(kind=1.0), "other columns than the model's"),
     ],
 )
 def test_predictions_that_are_refused(model_id, frame, text):
@@ -338,6 +341,119 @@ def test_what_cannot_be_gone_on_with(store):
     store.keep(MODEL, 1, b"rubbish")
     talk = Conversation(NetTerms(store=store)).matched()
     assert_refused(talk.ask(setup(epoch=1)), "unknown_model", "cannot be read")
+
+
+def kept_after_an_epoch(store, policy=None, **changes):
+    """A store in which a run lies that was cut off after an epoch."""
+    terms = NetTerms(policy, store=store)
+    talk = talk_through(Conversation(terms).set_up(**changes))
+    assert talk.ask(KeepBottom(epoch=1, best=False, durable=True)) == Ack()
+    return talk
+
+
+@pytest.mark.parametrize("finished", [False, True])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"codec": "int8"},
+        {"width": WIDTH + 1},
+        {"dtype": "float32"},
+        {"protections": (Choice("gaussian_noise"),)},
+        {"architecture": Choice("mlp", {"hidden": (6,)})},
+    ],
+    ids=lambda changes: next(iter(changes)),
+)
+def test_a_run_goes_on_as_it_was_begun(store, changes, finished):
+    talk = kept_after_an_epoch(store)
+    if finished:
+        talk.ask(finish())
+    again = Conversation(NetTerms(store=store)).matched()
+    assert_refused(again.ask(setup(epoch=1, **changes)), "resume_refused", "was begun with another")
+    assert isinstance(again.ask(setup(epoch=1, learning_rate=0.01)), BottomReady)
+
+
+@pytest.mark.parametrize("changes", [{"n_training": 7}, {"batch_size": 8}, {"batch_seed": 2}])
+def test_a_run_goes_on_with_its_batches(store, changes):
+    kept_after_an_epoch(store)
+    again = Conversation(NetTerms(store=store)).matched()
+    assert_refused(again.ask(setup(epoch=1, **changes)), "resume_refused", "or batches")
+
+
+NOISE = Choice("gaussian_noise", {"clip": 2.0})
+STRICTER = [
+    (NetPolicy(codecs=("int8",)), "codec_refused", "accepts int8"),
+    (NetPolicy(max_width=2), "policy", "width=3 is above this party's 2"),
+    (NetPolicy(min_layers=3), "architecture_refused", NOT_ACCEPTED),
+    (NetPolicy(protections=(NOISE,)), "protection_refused", "without this party's protections"),
+]
+
+
+@pytest.mark.parametrize(("policy", "code", "text"), STRICTER)
+@pytest.mark.parametrize("request_", [setup(epoch=1), Predict(model_id=MODEL, rows=rows(0))])
+def test_rules_hold_for_what_was_made_before_them(store, policy, code, text, request_):
+    talk = kept_after_an_epoch(store)
+    if isinstance(request_, SetupBottom):
+        again = Conversation(NetTerms(policy, store=store)).matched()
+        assert_refused(again.ask(request_), code, text)
+    talk.ask(finish())
+    again = Conversation(NetTerms(policy, store=store)).matched()
+    assert_refused(again.ask(request_), code, text)
+
+
+def test_what_was_made_under_the_rules_is_answered(store):
+    policy = NetPolicy(protections=(NOISE,), codecs=("identity",), max_width=WIDTH)
+    talk = talk_through(Conversation(NetTerms(policy, store=store)).set_up())
+    talk.ask(finish())
+    again = Conversation(NetTerms(policy, store=store)).matched()
+    assert isinstance(again.ask(Predict(model_id=MODEL, rows=rows(0))), Activations)
+
+
+def unsuitable(columns, width):
+    raise RuntimeError(f"made for other columns than {columns.numbers}")
+
+
+@pytest.fixture
+def own_modules():
+    """An architecture whose bottom takes three numbers, and one that fails over any columns."""
+    register(FromModules("of three", bottom=torch.nn.Linear(3, WIDTH)))
+    register(FromModules("failing", bottom=unsuitable))
+    yield
+    del ARCHITECTURES["of three"], ARCHITECTURES["failing"]
+
+
+@pytest.mark.parametrize(
+    ("architecture", "policy"),
+    [
+        (Choice("wide_deep", {"crosses": "up*sideways"}), {}),
+        (Choice("bst", {"sequences": "first,second"}), {}),
+        (Choice("mlp", {"hidden": (300,)}), {"max_parameters": 1000}),
+        (Choice("mlp", {"hidden": ()}), {"min_layers": 2}),
+        (Choice("of three"), {}),
+        (Choice("failing"), {}),
+    ],
+    ids=["a name", "sequences", "too large", "too few layers", "shapes", "an error of its own"],
+)
+def test_refusals_tell_nothing_of_columns(architecture, policy, caplog, own_modules):
+    """One code and one text for all that depends on the columns; the owner's log has the rest."""
+    talk = Conversation(NetTerms(NetPolicy(**policy))).matched()
+    reply = talk.ask(setup(architecture=architecture))
+    assert (reply.code, reply.detail) == ("architecture_refused", NOT_ACCEPTED)
+    assert any("a network is not accepted: " in text for text in caplog.messages)
+    assert talk.nets.budget.spent.refused_setups == 1
+
+
+def test_refused_set_ups_are_counted_over_sessions():
+    terms = NetTerms(NetPolicy(max_refused_setups=2, min_layers=2))
+    bad = setup(architecture=Choice("mlp", {"hidden": ()}))
+    talk = Conversation(terms).matched()
+    typo = setup(architecture=Choice("mlp", {"hiden": (3,)}))
+    assert_refused(talk.ask(typo), "architecture_refused", "Did you mean")  # tells of no column
+    assert_refused(talk.ask(bad), "architecture_refused", NOT_ACCEPTED)
+    again = Conversation(terms).matched()
+    assert_refused(again.ask(bad), "architecture_refused", NOT_ACCEPTED)
+    for request in (bad, setup()):
+        assert_refused(again.ask(request), "budget_spent", "takes no more proposals")
+    assert terms.budget.spent.refused_setups == 2
 
 
 def test_a_model_that_is_in_use_is_not_replaced():
