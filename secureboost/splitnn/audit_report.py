@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from secureboost.charts import DotChart, dot_chart
+from secureboost.files import write_atomically
 from secureboost.pages import render_page
 from secureboost.splitnn.attacks import ATTACKS, DESCRIPTIONS
 from secureboost.splitnn.audit import Audit, Trial
@@ -76,7 +77,7 @@ def write_audit(
 ) -> None:
     """Write the report; see `render_audit`."""
     html = render_audit(found, title, facts)
-    Path(path).write_text(html, encoding="utf-8")
+    write_atomically(Path(path), html.encode(), mode=0o600)
 
 
 def audit_facts(found: Audit) -> list[tuple[str, str]]:

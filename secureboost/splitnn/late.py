@@ -96,9 +96,8 @@ class PunctualBottom(RemoteBottom):
         due = [asked for asked in self._asked if asked.number <= number]
         owes = not all(asked.answer.done() for asked in due)
         if batch is None:
-            if due and not owes:
-                self._send_due(due, gradient, None)
-            return Pending(self._settled)
+            last = None if owes or not due else self._send_due(due, gradient, None)
+            return Pending(lambda: self._settled(last))
         self._in_flight.append(batch)
         if owes:
             return Pending(lambda: self._too_late(batch))
@@ -135,8 +134,13 @@ class PunctualBottom(RemoteBottom):
         self.late += 1
         return torch.zeros((self._batches.n_rows(batch), self.width), dtype=DTYPES[self._dtype])
 
-    def _settled(self) -> Tensor:
-        """Wait for everything that is owed at the end of an epoch, and give it up."""
+    def _settled(self, last: Future[Activations] | None) -> Tensor:
+        """Wait for everything that is owed at the end of an epoch, and give it up.
+
+        What goes wrong at the party with the last gradients is told here.
+        """
+        if last is not None:
+            last.result()
         if self._asked:
             wait([asked.answer for asked in self._asked])
             self._send_due(list(self._asked), None, None).result()

@@ -216,8 +216,10 @@ def test_the_report_shows_everything_and_escapes_it(tmp_path):
     assert "good <one>" not in html
     # a dot for each trial: four attacks on labels, one on columns, the network's quality
     assert len(re.findall(r'<circle class="d\d"\s+cx="\d+', html)) == 3 * (4 + 1 + 1) + 4
-    write_audit(made_up(), tmp_path / "audit.html", "A & B")
-    assert (tmp_path / "audit.html").read_text().startswith("<!doctype html>")
+    path = tmp_path / "audit.html"
+    write_audit(made_up(), path, "A & B")
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert path.read_text().startswith("<!doctype html>")
 
 
 def test_dots_lie_where_their_values_are():

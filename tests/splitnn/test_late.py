@@ -159,6 +159,19 @@ def test_a_refusal_that_comes_late_ends_the_run(net, monkeypatch):
         net.fit(net.parties(), **LATE)
 
 
+def test_a_last_gradient_that_is_refused_ends_the_run(net, monkeypatch):
+    answer = FeatureTraining.exchange
+
+    def refuse(training, request):
+        if training._head.party == "party1" and request.forward == NO_BATCH:
+            raise Refusal(Code.GRADIENT, "cannot be read")
+        return answer(training, request)
+
+    monkeypatch.setattr(FeatureTraining, "exchange", refuse)
+    with pytest.raises(PeerRefusedError, match="cannot be read"):
+        net.fit(net.parties(), **LATE | {"max_wait": 60.0})
+
+
 def test_the_count_goes_on_with_the_run(net, monkeypatch, tmp_path):
     class Stop:
         def after_iteration(self, model, epoch, evals_log):
