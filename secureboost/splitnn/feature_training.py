@@ -194,13 +194,14 @@ class FeatureTraining:
             layout = self._layout(learner.codec.gradient_layout, n_rows)
             if len(request.gradient) or not self._plan.skips:
                 gradient = unpack(request.gradient, layout)
-        self._hear(request)
+        decoded = learner.read(gradient_of, gradient, forward)
         if forward is not None and not self._terms.budget.spend_exchange():
             raise Refusal(
                 Code.BUDGET,
                 f"this data set's budget of {self._terms.policy.max_exchanges} exchanges is spent",
             )
-        arrays = learner.exchange(gradient_of, gradient, forward)
+        self._hear(request)  # what was refused did not happen: nothing of it enters the masks
+        arrays = learner.proceed(gradient_of, decoded, forward)
         n_rows = 0 if forward is None else learner.batches.n_rows(forward)
         self._seconds += time.perf_counter() - started
         return self._activations(arrays, n_rows)

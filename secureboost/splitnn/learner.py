@@ -108,14 +108,49 @@ class Learner:
         DivergedError
             If the bottom's own numbers are not finite.
         """
+        return self.proceed(gradient_of, self.read(gradient_of, gradient, forward), forward)
+
+    def read(
+        self, gradient_of: int | None, gradient: Arrays | None, forward: int | None
+    ) -> Tensor | None:
+        """Check all of an exchange that can be checked before anything changes.
+
+        Parameters
+        ----------
+        gradient_of, gradient, forward
+            See `exchange`.
+
+        Returns
+        -------
+        tensor or None
+            The gradient, decoded.
+
+        Raises
+        ------
+        TurnError, PayloadError
+            See `exchange`.
+        """
         self.check_turn(gradient_of, forward)
+        if gradient_of is None or gradient is None:
+            return None
+        return self._read(self._in_flight(gradient_of), gradient)
+
+    def proceed(
+        self, gradient_of: int | None, gradient: Tensor | None, forward: int | None
+    ) -> Arrays | None:
+        """The exchange whose gradient was `read`.
+
+        Raises
+        ------
+        DivergedError
+            If the bottom's own numbers are not finite.
+        """
         if gradient_of is not None:
-            due = next(flight for flight in self._flights if flight.number == gradient_of)
-            decoded = None if gradient is None else self._read(due, gradient)
+            due = self._in_flight(gradient_of)
             while self._flights.popleft() is not due:
                 pass
-            if decoded is not None:
-                self._learn(due, decoded)
+            if gradient is not None:
+                self._learn(due, gradient)
         return None if forward is None else self._forward(forward)
 
     def evaluate(self, rows: NDArray[np.int32]) -> Arrays:
@@ -190,6 +225,9 @@ class Learner:
         """Whether the batches before this one may be left out: it must be of the epoch, or next."""
         first_of_next = self.epoch * self.batches.per_epoch
         return self._plan.skips and self._next < forward <= first_of_next
+
+    def _in_flight(self, number: int) -> _Flight:
+        return next(flight for flight in self._flights if flight.number == number)
 
     def _read(self, flight: _Flight, gradient: Arrays) -> Tensor:
         plan = self._plan

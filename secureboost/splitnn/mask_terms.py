@@ -16,7 +16,8 @@ class MaskTerms:
     Attributes
     ----------
     identity : Identity
-        The own certificate and key, the same as for TLS.
+        The own certificate and key, the same as for TLS. A party that holds it cannot be pickled
+        or copied, so `GridSearchCV` and its like work with ``n_jobs=1`` or with threads.
     pins : tuple of Certificate
         Of all other members. The party masks with exactly these: the label party can leave nobody
         out and add nobody.

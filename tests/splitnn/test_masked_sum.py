@@ -1,5 +1,8 @@
 """Networks over sums under masks: split is pooled, and the label party reads sums alone."""
 
+import copy
+import pickle
+
 import msgspec
 import numpy as np
 import pytest
@@ -7,7 +10,9 @@ from scipy.stats import chisquare
 from support.asking import assert_refused
 from support.nets import (
     MODEL,
+    TABLE,
     TRAINER,
+    WIDTH,
     Conversation,
     Net,
     WatchedParty,
@@ -31,6 +36,7 @@ from secureboost.splitnn.model import BottomHead, decode_half
 from secureboost.splitnn.params import NetParams
 from secureboost.splitnn.policy import NetPolicy
 from secureboost.splitnn.protocol import (
+    NO_BATCH,
     Activations,
     Evaluate,
     Exchange,
@@ -450,6 +456,74 @@ def test_a_party_may_insist_on_masks(talk):
     assert type(reply).__name__ == "BottomReady"
 
 
+def train_an_epoch(talk, gradient):
+    """Two batches of four rows."""
+    for gradient_of, forward in ((NO_BATCH, 0), (NO_BATCH, 1), (0, NO_BATCH), (1, NO_BATCH)):
+        payload = np.zeros(0, np.uint8) if gradient_of == NO_BATCH else gradient
+        reply = talk.ask(Exchange(gradient_of=gradient_of, forward=forward, gradient=payload))
+        assert isinstance(reply, Activations), reply
+
+
+GRADIENT = np.full(4 * WIDTH, 0.1).view(np.uint8)
+
+
+@pytest.mark.parametrize("finished", [False, True])
+def test_what_was_begun_under_masks_is_not_gone_on_with_in_the_clear(talk, finished):
+    conversation, telco = talk
+    nets = NetTerms(masks=conversation.nets.masks)  # the policy does not insist on masks
+    conversation = Conversation(nets).matched()
+    agree(conversation, telco)
+    conversation.ask(setup(codec=SUM))
+    train_an_epoch(conversation, GRADIENT)
+    assert conversation.ask(KeepBottom(epoch=1, best=False, durable=True)) == Ack()
+    if finished:
+        conversation.ask(FinishBottom(keep=True, best=False))
+    again = Conversation(nets).matched()
+    assert_refused(again.ask(setup(epoch=1)), "resume_refused", "was begun with another codec")
+    agree(again, telco)
+    assert type(again.ask(setup(epoch=1, codec=SUM))).__name__ == "BottomReady"
+
+
+@pytest.mark.parametrize(
+    ("refused", "code"),
+    [
+        (Exchange(gradient_of=0, forward=1, gradient=GRADIENT[8:]), "gradient_refused"),
+        (
+            Exchange(gradient_of=0, forward=1, gradient=np.full(4 * WIDTH, np.nan).view(np.uint8)),
+            "gradient_refused",
+        ),
+        (Exchange(gradient_of=0, forward=1, gradient=GRADIENT), "budget_spent"),
+        (Exchange(gradient_of=1, forward=1, gradient=GRADIENT), "exchange_refused"),
+    ],
+    ids=["too short", "not finite", "no budget", "not in turn"],
+)
+def test_what_is_refused_does_not_enter_the_masks(talk, refused, code):
+    conversation, telco = talk
+    policy = NetPolicy(max_exchanges=1 if code == "budget_spent" else None)
+    conversation = Conversation(NetTerms(policy, masks=conversation.nets.masks)).matched()
+    agree(conversation, telco)
+    conversation.ask(setup(codec=SUM))
+    conversation.ask(Exchange(gradient_of=NO_BATCH, forward=0, gradient=np.zeros(0, np.uint8)))
+    masking = conversation.answerer._service._training._masking
+    said = masking.said
+    assert_refused(conversation.ask(refused), code, "")
+    assert masking.said == said
+    again = Exchange(gradient_of=0, forward=NO_BATCH, gradient=GRADIENT)
+    assert isinstance(conversation.ask(again), Activations)
+    assert masking.said != said
+
+
+def test_a_party_with_masks_is_not_pickled_or_copied(talk):
+    """Its private key stays in its process; whoever searches over networks is told how."""
+    conversation, _ = talk
+    party = FeatureParty("bureau", TABLE, nets=conversation.nets)
+    for attempt in (pickle.dumps, copy.deepcopy):
+        for holder in (party, conversation.nets, conversation.nets.masks.identity):
+            with pytest.raises(TypeError, match=r"never pickled or copied.*n_jobs=1"):
+                attempt(holder)
+    assert pickle.dumps(FeatureParty("bureau", TABLE, nets=NetTerms()))
+
+
 def test_masks_are_agreed_on_first(talk):
     conversation, telco = talk
     refusal = conversation.ask(setup(codec=SUM))
@@ -476,6 +550,7 @@ def test_a_model_under_masks_scores_under_masks_alone(talk):
     conversation, telco = talk
     agree(conversation, telco)
     conversation.ask(setup(codec=SUM))
+    train_an_epoch(conversation, GRADIENT)
     conversation.ask(FinishBottom(keep=True, best=False))
     rows = np.arange(3, dtype=np.int32)
     other = Conversation(conversation.nets).matched()
