@@ -35,6 +35,8 @@ class NetLimits(Struct, frozen=True, forbid_unknown_fields=True):
         Rows that are evaluated or scored over all runs on this data set; None is no limit.
     max_refused_setups : int
         Proposed networks that were not accepted over all runs on this data set.
+    max_unfinished : int
+        Models in training of which we keep checkpoints; the oldest ones are deleted first.
     codecs : list of str, optional
         The codecs that we accept; None: all.
     protections : list of (str or table of a name and its options)
@@ -59,6 +61,7 @@ class NetLimits(Struct, frozen=True, forbid_unknown_fields=True):
     max_exchanges: Count | None = None
     max_evaluated_rows: Count | None = None
     max_refused_setups: Count = 20
+    max_unfinished: Count = 32
     codecs: Names | None = None
     protections: list[Named] = []
     architecture: Named | None = None

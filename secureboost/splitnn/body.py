@@ -24,6 +24,7 @@ from secureboost.splitnn.batches import Batches
 from secureboost.splitnn.bottoms import Evaluated, Feed, Pending, asked_first
 from secureboost.splitnn.errors import DivergedError, TurnError
 from secureboost.splitnn.model import BodyHead
+from secureboost.splitnn.network import in_slices
 from secureboost.splitnn.plan import BottomPlan
 from secureboost.splitnn.randomness import BODY, INITIAL, TRAINING, derive, seeded
 from secureboost.splitnn.tensors import DTYPES, is_finite
@@ -272,7 +273,9 @@ def evaluate_body(module: nn.Module, activations: Sequence[Tensor]) -> Tensor:
     """What a body gives, without learning."""
     module.eval()
     with torch.no_grad():
-        out: Tensor = module(list(activations))
+        out = in_slices(
+            lambda some: module([values[some] for values in activations]), len(activations[0])
+        )
     module.train()
     return out
 

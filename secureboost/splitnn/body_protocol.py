@@ -6,7 +6,17 @@ import msgspec
 
 from parties.messages import Ack, Reply, Request
 from secureboost.splitnn.options import Choice
-from secureboost.splitnn.protocol import Activations, BatchNumber, ModelId, Payload, Positive, Width
+from secureboost.splitnn.protocol import (
+    Activations,
+    BatchNumber,
+    ModelId,
+    Payload,
+    Positive,
+    Width,
+)
+
+MOST_BOTTOMS = 64
+"""Bottoms that one body may lie over."""
 
 
 class SetupBody(Request[Ack], frozen=True, kw_only=True):
@@ -25,7 +35,7 @@ class SetupBody(Request[Ack], frozen=True, kw_only=True):
         Whose top it is.
     """
 
-    widths: Annotated[tuple[Width, ...], msgspec.Meta(min_length=1, max_length=64)]
+    widths: Annotated[tuple[Width, ...], msgspec.Meta(min_length=1, max_length=MOST_BOTTOMS)]
     width: Width
     architecture: Choice
 

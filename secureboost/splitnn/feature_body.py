@@ -4,12 +4,14 @@ import logging
 import time
 
 import torch
+from torch import nn
 
 from parties.messages import Refusal
 from secureboost.errors import ConfigError
 from secureboost.splitnn.body import LocalBody, evaluate_body, make_body
 from secureboost.splitnn.body_numbers import pack_numbers, unpack_numbers
 from secureboost.splitnn.body_protocol import (
+    MOST_BOTTOMS,
     BackwardBody,
     CutGradients,
     ForwardBody,
@@ -17,12 +19,14 @@ from secureboost.splitnn.body_protocol import (
     SetupBody,
 )
 from secureboost.splitnn.errors import TurnError
-from secureboost.splitnn.feature_limits import check_fits
+from secureboost.splitnn.feature_limits import check_batches_fit, check_fits
 from secureboost.splitnn.make import load_weights
 from secureboost.splitnn.model import BodyHead
+from secureboost.splitnn.network import count_units
 from secureboost.splitnn.plan import BottomPlan
 from secureboost.splitnn.policy import NetPolicy
 from secureboost.splitnn.protocol import NO_BATCH, Activations, Code
+from secureboost.splitnn.tensors import DTYPES
 from secureboost.splitnn.trainable import Tensors
 
 log = logging.getLogger(__name__)
@@ -94,6 +98,16 @@ def host_body(request: SetupBody, plan: BottomPlan, party: str, policy: NetPolic
     ------
     Refusal
     """
+    if request.width > policy.max_width:
+        raise Refusal(
+            Code.POLICY,
+            f"width={request.width} of the body is above this party's {policy.max_width}",
+        )
+    most = MOST_BOTTOMS * policy.max_width
+    if sum(request.widths) > most:
+        raise Refusal(
+            Code.POLICY, f"{sum(request.widths)} numbers enter the body, above this party's {most}"
+        )
     head = BodyHead(
         widths=request.widths,
         width=request.width,
@@ -110,11 +124,23 @@ def host_body(request: SetupBody, plan: BottomPlan, party: str, policy: NetPolic
                 "the body that is asked for is above this party's limit of "
                 f"{policy.max_parameters} parameters",
             )
+        # a batch goes through the body and back before the next one does
+        check_batches_fit(_units_of(measured, head), plan, 1, policy)
         body = LocalBody(party, head, plan)
     except ConfigError as error:
         raise Refusal(Code.ARCHITECTURE, str(error)[:300]) from error
     log.info("this party computes the body of the top")
     return HostedBody(head, body)
+
+
+def _units_of(body: nn.Module, head: BodyHead) -> int:
+    """See `network.count_units`."""
+
+    def run(n_rows: int) -> None:
+        shapes = [(n_rows, width) for width in head.widths]
+        body([torch.empty(shape, dtype=DTYPES[head.dtype], device="meta") for shape in shapes])
+
+    return count_units(body, run, head.width)
 
 
 class BodyScorer:

@@ -10,7 +10,7 @@ from parties.messages import Refusal
 from secureboost.errors import ConfigError
 from secureboost.splitnn.codecs import codec_names
 from secureboost.splitnn.model import BottomHead
-from secureboost.splitnn.network import measure
+from secureboost.splitnn.network import Size, measure
 from secureboost.splitnn.policy import NetPolicy
 from secureboost.splitnn.protocol import Code
 
@@ -34,7 +34,7 @@ def check_cut(codec: str, width: int, policy: NetPolicy) -> None:
         raise Refusal(Code.CODEC, f"codec={codec!r}: this party accepts {', '.join(policy.codecs)}")
 
 
-def check_size(head: BottomHead, policy: NetPolicy) -> None:
+def check_size(head: BottomHead, policy: NetPolicy) -> Size:
     """Check the size of a bottom over this party's columns, before anything of it is made.
 
     Raises
@@ -53,6 +53,7 @@ def check_size(head: BottomHead, policy: NetPolicy) -> None:
             f"it has {size.layers} layers, below the floor of {policy.min_layers}",
             "nets.min_layers",
         )
+    return size
 
 
 def check_head(head: BottomHead, policy: NetPolicy) -> None:

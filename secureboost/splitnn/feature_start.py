@@ -18,7 +18,7 @@ from secureboost.errors import ConfigError, ModelError
 from secureboost.splitnn.architectures import get_architecture
 from secureboost.splitnn.batches import Batches
 from secureboost.splitnn.codecs import get_codec
-from secureboost.splitnn.feature_limits import check_fits
+from secureboost.splitnn.feature_limits import check_batches_fit, check_fits
 from secureboost.splitnn.feature_masks import Masking
 from secureboost.splitnn.feature_policy import check_cut, check_head, check_size, not_accepted
 from secureboost.splitnn.feature_training import (
@@ -221,7 +221,8 @@ def _made(head: BottomHead, plan: BottomPlan, table: PartyTable, policy: NetPoli
     UNSUITABLE
         For the party's own log alone: the reason tells of the columns.
     """
-    check_size(head, policy)
+    size = check_size(head, policy)
+    check_batches_fit(size.units, plan, plan.in_flight, policy)
     return Made(head, plan, make_bottom(head, plan, table))
 
 

@@ -38,6 +38,8 @@ from secureboost.splitnn.trainable import Tensors, Trainable
 
 log = logging.getLogger(__name__)
 
+_NOTHING_LEARNT = "nothing is kept before the first epoch is through"
+
 
 class BatchTerms(msgspec.Struct, frozen=True):
     """What `batches.Batches` are drawn from; a run goes on with the same.
@@ -229,12 +231,14 @@ class FeatureTraining:
         Raises
         ------
         Refusal
-            If the epoch is not through.
+            If the epoch is not through, or none was begun.
         OSError
             If they cannot be written.
         """
         self._check_goes_on()
         learner = self._learner
+        if request.epoch == 0:
+            raise Refusal(Code.EXCHANGE, _NOTHING_LEARNT)
         if not self._resting or learner.epoch != request.epoch:
             raise Refusal(Code.EXCHANGE, f"epoch {request.epoch} is not through yet")
         self._hear(request)
@@ -252,6 +256,7 @@ class FeatureTraining:
             states = [trainable.state() for trainable in self._trainables]
             data = encode_half(head, join_body(*states))
             self._terms.store.keep(self._head.model_id, request.epoch, data)
+            self._drop_oldest()
         return Ack()
 
     def finish(self, request: FinishBottom) -> BottomFinished:
@@ -260,7 +265,7 @@ class FeatureTraining:
         Raises
         ------
         Refusal
-            If a batch is in flight.
+            If a batch is in flight, or nothing was learnt that might be kept.
         OSError
             If the half cannot be written.
         """
@@ -269,6 +274,8 @@ class FeatureTraining:
         if half is None:
             if not self._resting:
                 raise Refusal(Code.EXCHANGE, "the epoch is not through yet")
+            if request.keep and not self._learner.epoch:
+                raise Refusal(Code.EXCHANGE, _NOTHING_LEARNT)
             self._hear(request)
             weights = [trainable.weights(best=request.best) for trainable in self._trainables]
             half = encode_half(self._head, join_body(*weights))
@@ -283,6 +290,16 @@ class FeatureTraining:
         )
         seconds = self._seconds + (self.body.seconds if self.body else 0.0)
         return BottomFinished(seconds=seconds, digest=half_digest(half) if request.keep else b"")
+
+    def _drop_oldest(self) -> None:
+        """Bound what runs that nobody goes on with take of the disk."""
+        most = self._terms.policy.max_unfinished
+        for model_id in self._terms.store.drop_oldest(most, self._head.model_id):
+            log.warning(
+                "the checkpoints of model %s are deleted: more than %d models are unfinished",
+                model_id,
+                most,
+            )
 
     @property
     def _resting(self) -> bool:

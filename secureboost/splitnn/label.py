@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from parties.peer import Peer
+from secureboost.errors import ConfigError
 from secureboost.recovery import Recovery
 from secureboost.splitnn.blueprint import Blueprint
 from secureboost.splitnn.body import BodiedBottoms, LocalBody
@@ -93,6 +94,24 @@ def train(
     return _Run(table, partners, task, recovery or Recovery(), make_local).train(keep)
 
 
+def _check_more_is_not_wanted(kept: Kept, n_epochs: int) -> None:
+    """Refuse more epochs than a run had that is finished: its partners have closed their halves.
+
+    One that was stopped early stays as it is, however many epochs it might have had.
+
+    Raises
+    ------
+    secureboost.errors.ConfigError
+    """
+    planned = kept.parameters.get("n_epochs")
+    if kept.finished and kept.epoch == planned and n_epochs > kept.epoch:
+        raise ConfigError(
+            f"is {n_epochs}, and the run is finished after {kept.epoch} epochs; begin a new one, "
+            f"or resume with n_epochs={kept.epoch}",
+            "n_epochs",
+        )
+
+
 class _Run:
     """One training: what is made once, and the way through it."""
 
@@ -112,6 +131,8 @@ class _Run:
         self._digests = run_digests(table, owners)
         found = recovery.find(load_checkpoint, self._digests, task.parameters)
         self._found = found
+        if found:
+            _check_more_is_not_wanted(found.kept, task.params.n_epochs)
         drawn = new_run_seed() if task.random_state is None else task.random_state
         self._blueprint = Blueprint(
             task.params,

@@ -162,9 +162,7 @@ class Learner:
             If it is not finite.
         """
         self._network.module.eval()
-        with torch.no_grad():
-            inputs = self._inputs.batch(self._plan.rows[rows])
-            out = self._network.forward(inputs, self._evaluation, None)
+        out = self._network.evaluate(self._inputs, self._plan.rows[rows], self._evaluation)
         self._network.module.train()
         self._check_finite(out)
         return self.codec.encode(out)

@@ -83,8 +83,7 @@ class Scorer:
         DivergedError
             If it is not finite.
         """
-        with torch.no_grad():
-            out = self._network.forward(self.inputs.batch(rows), self._generator, None)
+        out = self._network.evaluate(self.inputs, rows, self._generator)
         if not is_finite(out):
             raise DivergedError(0, self.head.party, "activation", 0.0)
         return self.codec.encode(out)

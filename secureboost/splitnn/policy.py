@@ -43,6 +43,8 @@ class NetPolicy:
         Proposed networks that were not accepted for what tells of the columns (they do not fit, are
         too large or have too few layers) over the life of the data set; then no more are looked
         at. Each refusal tells the label party one bit.
+    max_unfinished : int
+        Models in training of which it keeps checkpoints; the oldest ones are deleted first.
     codecs : tuple of str or None
         Names of the codecs that it accepts; None: all that it knows. ``("masked_sum",)`` insists
         on masks: what it gives leaves in no other way.
@@ -64,6 +66,7 @@ class NetPolicy:
     max_exchanges: int | None = None
     max_evaluated_rows: int | None = None
     max_refused_setups: int = 20
+    max_unfinished: int = 32
     codecs: tuple[str, ...] | None = None
     protections: tuple[Choice, ...] = ()
 

@@ -5,6 +5,8 @@ checkpoints of the latest two epochs are kept.
 """
 
 import re
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
@@ -34,6 +36,16 @@ class BottomStore(Protocol):
     def forget(self, model_id: str) -> None:
         """Delete the checkpoints of that model, if there are any."""
 
+    def drop_oldest(self, most: int, newest: str) -> list[str]:
+        """Delete the checkpoints of all but `most` models; returns the ids of those.
+
+        Parameters
+        ----------
+        most : int
+        newest : str
+            Id of the model that was just kept; of the others the one kept last counts as newest.
+        """
+
 
 class MemoryBottoms:
     """Bottoms of this process, for parties that live in it.
@@ -60,6 +72,7 @@ class MemoryBottoms:
 
     def keep(self, model_id: str, epoch: int, checkpoint: bytes) -> None:
         """Keep a checkpoint after so many epochs; the one of the epoch before stays."""
+        self.unfinished.pop((model_id, epoch), None)
         self.unfinished[model_id, epoch] = checkpoint
         for model, other in list(self.unfinished):
             if model == model_id and other not in (epoch, epoch - 1):
@@ -74,6 +87,14 @@ class MemoryBottoms:
         for model, epoch in list(self.unfinished):
             if model == model_id:
                 del self.unfinished[model, epoch]
+
+    def drop_oldest(self, most: int, newest: str) -> list[str]:
+        """Delete the checkpoints of all but `most` models; returns the ids of those."""
+        kept = [model for model, _ in self.unfinished]
+        dropped = _oldest({model: place for place, model in enumerate(kept)}, most, newest)
+        for model in dropped:
+            self.forget(model)
+        return dropped
 
 
 class FolderBottoms:
@@ -135,11 +156,31 @@ class FolderBottoms:
         for path in self._checkpoints(model_id):
             remove(path)
 
+    def drop_oldest(self, most: int, newest: str) -> list[str]:
+        """Delete the checkpoints of all but `most` models; returns the ids of those."""
+        kept_at: dict[str, int] = {}
+        for path in self._unfinished.glob(f"*{SUFFIX}"):
+            model_id = path.name.split(".")[0]
+            if not _MODEL_ID.fullmatch(model_id):
+                continue
+            with suppress(FileNotFoundError):  # a session beside this one has deleted it
+                kept_at[model_id] = max(kept_at.get(model_id, 0), path.stat().st_mtime_ns)
+        dropped = _oldest(kept_at, most, newest)
+        for model_id in dropped:
+            self.forget(model_id)
+        return dropped
+
     def _checkpoint(self, model_id: str, epoch: int) -> Path:
         return self._unfinished / f"{_checked(model_id)}.{epoch}{SUFFIX}"
 
     def _checkpoints(self, model_id: str) -> list[Path]:
         return list(self._unfinished.glob(f"{_checked(model_id)}.*{SUFFIX}"))
+
+
+def _oldest(kept_at: Mapping[str, int], most: int, newest: str) -> list[str]:
+    """Models beyond `most`, the oldest ones."""
+    others = sorted(kept_at.keys() - {newest}, key=lambda model_id: kept_at[model_id])
+    return others[: max(0, len(others) + 1 - most)]
 
 
 def _read(path: Path) -> bytes | None:

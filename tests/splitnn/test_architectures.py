@@ -8,6 +8,8 @@ from secureboost.errors import ConfigError
 from secureboost.splitnn.architectures import ARCHITECTURES, ColumnsSpec, get_architecture
 from secureboost.splitnn.architectures.base import ColumnsError, n_layers
 from secureboost.splitnn.architectures.deepfm import interaction
+from secureboost.splitnn.network import count_units, measure
+from secureboost.splitnn.options import Choice
 from secureboost.splitnn.randomness import seeded
 
 BANK = ColumnsSpec(("age", "income", "income is missing"), ("job", "marital"), (4, 3))
@@ -168,6 +170,25 @@ def test_it_can_be_measured_without_numbers(name):
     shapes = [(key, value.shape) for key, value in made.named_parameters()]
     assert shapes == [(key, value.shape) for key, value in real.named_parameters()]
     assert all(value.is_meta for value in made.parameters())
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_what_it_makes_of_a_row_is_counted(name):
+    """What is measured without numbers is what a real pass makes, hidden units included."""
+    kind, options = get_architecture(name), OPTIONS[name]
+    width = kind.cut_width(5, options)
+    bottom = make_bottom(name, BANK).eval()
+
+    def run(n_rows):
+        codes = torch.zeros((n_rows, len(BANK.categories)), dtype=torch.int64)
+        bottom(torch.zeros((n_rows, len(BANK.numbers)), dtype=torch.float64), codes)
+
+    counted = count_units(bottom, run, width)
+    size = measure(Choice(name, options), BANK, width)
+    assert 0.5 * counted < size.units < 2.0 * counted  # some products are fused on a processor
+    if "hidden" in kind.bottom_defaults:
+        wide = measure(Choice(name, {**options, "hidden": (1000, 1000)}), BANK, width)
+        assert wide.units > 4000
 
 
 @pytest.mark.parametrize(

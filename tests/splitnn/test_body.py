@@ -19,7 +19,10 @@ from secureboost import (
     pool_tables,
 )
 from secureboost.errors import ConfigError, IntegrityError
-from secureboost.splitnn.body import BodiedBottoms, LocalBody
+from secureboost.splitnn import feature_body, network
+from secureboost.splitnn.architectures import mmoe
+from secureboost.splitnn.architectures.mlp import MLPTop
+from secureboost.splitnn.body import BodiedBottoms, LocalBody, evaluate_body
 from secureboost.splitnn.body_protocol import (
     BackwardBody,
     CutGradients,
@@ -64,6 +67,18 @@ def check(net, parties=None, y=None, **parameters):
     assert own.keys() == expected.keys()
     assert all(torch.equal(own[name], tensor) for name, tensor in expected.items())
     return model
+
+
+def test_a_body_is_evaluated_in_slices(nets, monkeypatch):
+    monkeypatch.setattr(network, "EVALUATED_ROWS", 16)
+    check(nets[2])
+    module = MLPTop(5, (4,), 3, 0.0, torch.Generator()).double()
+    seen: list[int] = []
+    module.register_forward_hook(lambda _module, given, _out: seen.append(len(given[0][0])))
+    rows = torch.randn((50, 5), dtype=torch.float64)
+    out = evaluate_body(module, [rows[:, :2], rows[:, 2:]])
+    assert seen == [12, 13, 12, 13]
+    assert torch.allclose(out, module([rows]))
 
 
 @pytest.mark.parametrize("in_flight", [1, 3])
@@ -328,6 +343,36 @@ def test_bodies_that_a_party_does_not_compute():
     assert_refused(talk.ask(set_up_body()), "out_of_turn", "does not allow", ends_session=True)
 
 
+@pytest.mark.parametrize(
+    ("changes", "policy", "code", "text"),
+    [
+        ({"width": 257}, {}, "policy", "width=257 of the body is above this party's 256"),
+        ({"widths": (16_385,)}, {}, "policy", "16385 numbers enter the body, above this party's"),
+        ({"width": 65_536, "architecture": Choice("mmoe")}, {}, "policy", "width=65536"),
+        (
+            {"width": 256, "architecture": Choice("mmoe", {"hidden": (1,) * 16})},
+            {},
+            "architecture_refused",
+            "which are 4352 layers; there may be 4096",
+        ),
+        (
+            {"architecture": Choice("mlp", {"hidden": (30_000,)})},
+            {"max_batch_bytes": 1 << 30},
+            "architecture_refused",
+            "above the limit of 1073741824",
+        ),
+    ],
+    ids=["width", "widths", "towers, width", "towers, layers", "units"],
+)
+def test_bodies_that_are_refused_before_they_are_made(monkeypatch, changes, policy, code, text):
+    made = []
+    monkeypatch.setattr(feature_body, "LocalBody", lambda *given: made.append(given))
+    monkeypatch.setattr(mmoe, "perceptron", lambda *given: made.append(given))
+    talk = Conversation(NetTerms(policy=NetPolicy(**policy))).set_up()
+    assert_refused(talk.ask(set_up_body(**changes)), code, text)
+    assert not made
+
+
 def test_the_body_comes_before_the_first_batch():
     talk = Conversation().set_up()
     talk.ask(Exchange(gradient_of=NO_BATCH, forward=0, gradient=np.zeros(0, np.uint8)))
@@ -337,14 +382,17 @@ def test_the_body_comes_before_the_first_batch():
 def test_an_epoch_is_not_through_while_the_body_waits():
     talk = hosting()
     talk.ask(forward())
-    keep = KeepBottom(epoch=0, best=False, durable=False)
-    assert_refused(talk.ask(keep), "exchange_refused", "epoch 0 is not through yet")
+    keep = KeepBottom(epoch=1, best=False, durable=False)
+    assert_refused(talk.ask(keep), "exchange_refused", "epoch 1 is not through yet")
     finish = FinishBottom(keep=True, best=False)
     assert_refused(talk.ask(finish), "exchange_refused", "the epoch is not through yet")
 
 
 def test_a_model_without_a_body():
-    talk = Conversation().set_up()
+    talk = Conversation().set_up(n_training=4)
+    nothing = np.zeros(0, np.uint8)
+    talk.ask(Exchange(gradient_of=NO_BATCH, forward=0, gradient=nothing))
+    talk.ask(Exchange(gradient_of=0, forward=NO_BATCH, gradient=as_bytes(np.zeros((4, WIDTH)))))
     talk.ask(FinishBottom(keep=True, best=False))
     asked = PredictBody(model_id=MODEL, n_rows=1, activations=as_bytes(np.ones(5)))
     assert_refused(talk.ask(asked), "unknown_model", "this party has no body of model")

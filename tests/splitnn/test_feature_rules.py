@@ -116,7 +116,7 @@ def test_setups_that_are_refused(changes, policy, code, text):
 
 
 def test_refusals_of_what_fits_no_memory_come_before_anything_is_made():
-    talk = Conversation(NetTerms(NetPolicy(max_width=65_536)))
+    talk = Conversation(NetTerms(NetPolicy(max_width=65_536, max_batch_bytes=1 << 33)))
     reply = talk.matched().ask(setup(width=65_536))
     assert isinstance(reply, BottomReady)
     many = np.zeros(5000, np.int32)
@@ -168,6 +168,7 @@ def _encode_unchecked(talk, request):
         (exchange(), "exchange_refused", "neither a gradient nor a batch"),
         (Evaluate(rows=rows()), "rows_refused", "at least one"),
         (Evaluate(rows=rows(12)), "rows_refused", "0..11"),
+        (Evaluate(rows=rows(3, 4, 3)), "rows_refused", "a row is named twice"),
         (KeepBottom(epoch=1, best=True, durable=False), "exchange_refused", "epoch 1 is not"),
     ],
 )
@@ -206,8 +207,27 @@ def test_nothing_is_in_flight_when_a_bottom_is_kept_or_finished():
     talk.ask(exchange(forward=0))
     assert_refused(talk.ask(finish()), "exchange_refused", "not through yet")
     assert_refused(
-        talk.ask(KeepBottom(epoch=0, best=False, durable=True)), "exchange_refused", "not through"
+        talk.ask(KeepBottom(epoch=1, best=False, durable=True)), "exchange_refused", "not through"
     )
+
+
+def test_nothing_is_kept_before_something_was_learnt():
+    talk = Conversation().set_up()
+    for request in (KeepBottom(epoch=0, best=False, durable=True), finish()):
+        assert_refused(talk.ask(request), "exchange_refused", "before the first epoch is through")
+    assert talk.nets.store.halves == talk.nets.store.unfinished == {}
+    assert isinstance(talk.ask(finish(keep=False)), BottomFinished)
+
+
+def test_models_that_are_never_finished_fill_no_disk(store, caplog):
+    terms = NetTerms(NetPolicy(max_unfinished=2), store=store)
+    models = [digit * 32 for digit in "abcd"]
+    for model_id in models:
+        talk = talk_through(Conversation(terms).set_up(model_id=model_id))
+        assert talk.ask(KeepBottom(epoch=1, best=False, durable=True)) == Ack()
+    assert [store.kept(model_id, 1) is None for model_id in models] == [True, True, False, False]
+    said = [text for text in caplog.messages if "more than 2 models are unfinished" in text]
+    assert [model_id in text for model_id, text in zip(models, said, strict=False)] == [True, True]
 
 
 def test_the_budget_of_exchanges_counts_over_sessions():
@@ -428,10 +448,19 @@ def own_modules():
         (Choice("bst", {"sequences": "first,second"}), {}),
         (Choice("mlp", {"hidden": (300,)}), {"max_parameters": 1000}),
         (Choice("mlp", {"hidden": ()}), {"min_layers": 2}),
+        (Choice("mlp", {"hidden": (60,)}), {"max_batch_bytes": 4096 * 8 * 128}),
         (Choice("of three"), {}),
         (Choice("failing"), {}),
     ],
-    ids=["a name", "sequences", "too large", "too few layers", "shapes", "an error of its own"],
+    ids=[
+        "a name",
+        "sequences",
+        "too large",
+        "too few layers",
+        "memory",
+        "shapes",
+        "an error of its own",
+    ],
 )
 def test_refusals_tell_nothing_of_columns(architecture, policy, caplog, own_modules):
     """One code and one text for all that depends on the columns; the owner's log has the rest."""

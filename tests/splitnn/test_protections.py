@@ -514,6 +514,7 @@ def test_fedpass_hides_columns_in_training_and_not_in_evaluation(table):
         (lambda: one_label("randomised_response", epsilon=0.0), "epsilon: is 0.0"),
         (lambda: one_feature("gaussian_noise", clip=0.0), "clip: is 0.0"),
         (lambda: one_feature("distance_correlation", rows=3), "rows: is 3"),
+        (lambda: one_feature("distance_correlation", rows=4097), "rows: is 4097"),
     ],
 )
 def test_wrong_options(make, message):

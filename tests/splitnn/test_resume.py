@@ -198,6 +198,24 @@ def test_a_run_may_go_on_longer_and_slower(net, tmp_path):
     assert content(net, model, parties) == expected
 
 
+def test_a_finished_run_does_not_go_on_longer(net, tmp_path):
+    parties, path = net.parties(), tmp_path / "run"
+    model = fit(net, parties, path)
+    with pytest.raises(ConfigError, match="n_epochs: is 5, and the run is finished after 3 epochs"):
+        fit(net, parties, path, resume=True, n_epochs=5)
+    again = fit(net, parties, path, resume=True)
+    assert content(net, again, parties) == content(net, model, parties)
+
+
+def test_a_run_that_was_stopped_early_stays_as_it_is(net, tmp_path):
+    options = {"early_stopping_rounds": 1, "learning_rate": 0.5, "n_epochs": 20}
+    parties, path = net.parties(), tmp_path / "run"
+    model = fit(net, parties, path, **options)
+    assert len(model.training_loss_) < 20
+    again = fit(net, parties, path, resume=True, **options | {"n_epochs": 30})
+    assert content(net, again, parties) == content(net, model, parties)
+
+
 def test_the_last_good_checkpoint_outlives_a_divergence(net, tmp_path):
     calls = {"left": 6}
 

@@ -7,6 +7,8 @@ from support.nets import QUICK, Net, weights_of
 from support.serving import Companies
 
 from secureboost import FeatureParty, SplitNNClassifier, SplitNNRegressor, pool_tables
+from secureboost.splitnn import network
+from secureboost.splitnn.architectures.mlp import MLPBottom
 from secureboost.splitnn.model import BottomHead, decode_half
 from secureboost.splitnn.options import Choice
 from secureboost.splitnn.store import MemoryBottoms
@@ -29,6 +31,20 @@ def check(net, y=None, kind=SplitNNClassifier, **parameters):
 @pytest.mark.parametrize("n_parties", [1, 2, 3])
 def test_split_is_pooled(nets, n_parties, in_flight):
     check(nets[n_parties], in_flight=in_flight)
+
+
+def test_evaluated_in_slices(nets, monkeypatch):
+    """No network sees more rows at a time than it may, and split is pooled all the same."""
+    monkeypatch.setattr(network, "EVALUATED_ROWS", 16)
+    evaluated, forward = [], MLPBottom.forward
+
+    def note(module, numbers, codes):
+        evaluated.append(0 if module.training else len(numbers))
+        return forward(module, numbers, codes)
+
+    monkeypatch.setattr(MLPBottom, "forward", note)
+    check(nets[2])
+    assert 8 < max(evaluated) <= 16
 
 
 @pytest.mark.parametrize("in_flight", [1, 3])

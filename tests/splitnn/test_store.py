@@ -1,6 +1,7 @@
 """Where a feature party keeps its bottoms, and the files of halves."""
 
 import json
+import os
 from pathlib import Path
 
 import msgspec
@@ -65,6 +66,20 @@ def test_halves_and_the_latest_two_checkpoints(store):
     store.forget(OTHER)
     assert store.kept(OTHER, 4) is None
     assert store.load(OTHER) is None
+
+
+def test_the_oldest_unfinished_models_are_dropped(store):
+    models = [digit * 32 for digit in "abcd"]
+    assert store.drop_oldest(1, MODEL) == []
+    for model_id in models:
+        store.keep(model_id, 1, b"1")
+        if isinstance(store, FolderBottoms):  # the clock of files is coarse
+            path = store.folder / "unfinished" / f"{model_id}.1.safetensors"
+            os.utime(path, ns=(0, ord(model_id[0])))
+    assert store.drop_oldest(4, models[0]) == []
+    # what was just kept is the newest
+    assert store.drop_oldest(2, models[0]) == [models[1], models[2]]
+    assert [store.kept(model_id, 1) for model_id in models] == [b"1", None, None, b"1"]
 
 
 def test_files_are_their_owners_alone(tmp_path):

@@ -17,9 +17,13 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
+from secureboost.errors import ConfigError
 from secureboost.splitnn.architectures.base import Architecture, ColumnsSpec
 from secureboost.splitnn.architectures.mlp import MLP, dropout_rate, hidden_layers, perceptron
 from secureboost.splitnn.options import Option, Options, number_option
+
+MOST_TOWER_LAYERS = 4096
+"""Layers of all towers together: each is made one by one."""
 
 
 class MMoE(Architecture):
@@ -48,6 +52,13 @@ class MMoE(Architecture):
         """Make experts, and for each task a gate and a tower; see `Architecture.make_top`."""
         options = self.top_options(options)
         hidden, dropout = hidden_layers(options), dropout_rate(options)
+        n_layers = n_outputs * (len(hidden) + 1)
+        if n_layers > MOST_TOWER_LAYERS:
+            raise ConfigError(
+                f"gives each of {n_outputs} outputs a tower of {len(hidden) + 1} layers, which are "
+                f"{n_layers} layers; there may be {MOST_TOWER_LAYERS}",
+                "hidden",
+            )
         units = int(number_option(options, "units", 1, 65_536))
         return MMoETop(
             sum(widths),

@@ -28,7 +28,7 @@ class DistanceCorrelation(FeatureProtection):
     def __init__(self, options: Options) -> None:
         super().__init__(options)
         self._weight = number_option(self.options, "weight", 0.0, 1e6)
-        self._rows = int(number_option(self.options, "rows", 4, 1e6))
+        self._rows = int(number_option(self.options, "rows", 4, 4096))
 
     def loss(self, numbers: Tensor, codes: Tensor, activations: Tensor) -> Tensor | None:
         """See `FeatureProtection.loss`."""
