@@ -69,8 +69,11 @@ class Code(StrEnum):
 class BottomReady(Reply, frozen=True, kw_only=True):
     """The feature party has made its bottom.
 
-    Reveals: to the label party, which protections the feature party applies, its own included.
-    Neither how many columns it has nor what its bottom is like.
+    Reveals: to the label party, which protections the feature party applies, its own included, and
+    that the proposed network suits its columns and limits; a refusal, that it does not, and not
+    why. An answer to one proposal is one bit: several can find how many columns there are, and test
+    guesses of a name, until `max_refused_setups` were refused. To a party that states its own
+    architecture only widths and batches can be proposed.
 
     Attributes
     ----------

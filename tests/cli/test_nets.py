@@ -91,7 +91,7 @@ def test_two_companies_train_and_score_and_equal_the_pooled_network(companies):
     half = companies.bureau / "models" / "nets" / f"{found['model_id']}.safetensors"
     budget = json.loads((half.parent / "budget.json").read_text())
     # three epochs of three batches; rows: all of them after each epoch, and scored twice
-    assert [*budget.values()] == [{"exchanges": 9, "evaluated_rows": 5 * 60}]
+    assert [*budget.values()] == [{"exchanges": 9, "evaluated_rows": 5 * 60, "refused_setups": 0}]
 
     pooled, owner = pool_tables(*tables_of(companies))
     bad = pooled.pop("bad")
