@@ -209,7 +209,7 @@ class Evaluate(Request[Activations], frozen=True, kw_only=True):
     Attributes
     ----------
     rows : array, int32
-        Positions in `SetupBottom.rows`.
+        Distinct positions in `SetupBottom.rows`.
     """
 
     rows: Int32Array
@@ -239,7 +239,7 @@ class KeepBottom(Request[Ack], frozen=True, kw_only=True):
     Attributes
     ----------
     epoch : int
-        Epochs that are done.
+        Epochs that are done, at least 1.
     best : bool
         The evaluation rows were scored best so far: remember these weights.
     durable : bool
