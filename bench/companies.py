@@ -172,11 +172,16 @@ def write_company(name: str, table: pd.DataFrame, folder: Path) -> Path:
 
 
 def start_serving(home: Path, prefix: Sequence[str] = ()) -> tuple[subprocess.Popen[str], str]:
-    """Run `secureboost serve` in a party's folder; returns the process and its address.
+    """Run `secureboost serve` in a party's folder; returns the process and its address."""
+    serving = ("-m", "secureboost", "serve", str(home / "serve.toml"))
+    return start_listening([*prefix, sys.executable, *serving], home)
 
-    What it says is added to ``serve.log`` there.
+
+def start_listening(command: Sequence[str], home: Path) -> tuple[subprocess.Popen[str], str]:
+    """Run a party's process until it says where it listens; returns both.
+
+    What else it says is added to ``serve.log`` in its folder.
     """
-    command = [*prefix, sys.executable, "-m", "secureboost", "serve", str(home / "serve.toml")]
     with (home / "serve.log").open("a") as log:
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True)
     said = process.stdout.readline() if process.stdout else ""

@@ -1,4 +1,4 @@
-"""Tables to measure on: the real credit data, or made-up columns of any size."""
+"""Tables to measure on: the real ones, or made-up columns of any size."""
 
 import os
 from dataclasses import dataclass, replace
@@ -99,3 +99,33 @@ def made_up(rows: int, own: int, partner: int, *, parties: int = 1, seed: int = 
         np.arange(rows - rows // 5),
         np.arange(rows - rows // 5, rows),
     )
+
+
+def credit_default(folder: Path | None = None) -> Vertical:
+    """Read the raw credit table: the customers that both companies have, in the lender's order."""
+    folder = folder or Path(os.environ.get("SECUREBOOST_DATA", SHARED))
+    lender = read_table(folder / "credit_default" / "lender.csv")
+    partner = read_table(folder / "credit_default" / "partner.csv")
+    both = lender.index.intersection(partner.index, sort=False)
+    return vertical("credit_default", lender.loc[both], partner.loc[both], "default")
+
+
+def bank_marketing(folder: Path | None = None) -> Vertical:
+    """Read the bank's calls, without their length: that is known only when the answer is."""
+    folder = folder or Path(os.environ.get("SECUREBOOST_DATA", SHARED))
+    bank = read_table(folder / "bank_marketing" / "bank.csv").drop(columns="duration")
+    partner = read_table(folder / "bank_marketing" / "partner.csv")
+    return vertical("bank_marketing", bank, partner, "y")
+
+
+def read_table(path: Path) -> pd.DataFrame:
+    """Read a table and index it by its ids."""
+    return pd.read_csv(path, dtype={"id": str}).set_index("id")
+
+
+def vertical(name: str, own: pd.DataFrame, partner: pd.DataFrame, label: str) -> Vertical:
+    """Put two tables of the same rows together; a fifth is held out."""
+    order = np.random.RandomState(0).permutation(len(own))
+    train, test = np.split(order, [len(own) * 4 // 5])
+    y = own[label].to_numpy(np.uint8)
+    return Vertical(name, own.drop(columns=label), {"partner": partner}, y, train, test)

@@ -24,7 +24,7 @@ from show import Grid, publish
 from sklearn.metrics import roc_auc_score
 
 from secureboost import FeatureParty, SecureBoostClassifier, joined_trees
-from secureboost.gbdt.partner import LABEL_PARTY
+from secureboost.partner import LABEL_PARTY
 
 COMMON: dict[str, Any] = {"n_estimators": 50, "max_depth": 5, "max_bin": 32, "random_state": 0}
 TRAINING_ROWS = 24_000

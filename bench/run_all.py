@@ -85,6 +85,7 @@ RUNS = (
         ("bench/protection.py", "--splits", "2"),
         ("bench/protection.py", "--cpu"),
     ),
+    Run("splitnn", ("bench/splitnn.py", "--quick"), ("bench/splitnn.py",)),
     Run("align", ("bench/align.py",), ("bench/align.py", "--full")),
     Run("chaos", ("bench/chaos.py", "--kills", "10"), ("bench/chaos.py",)),
     Run(

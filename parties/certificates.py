@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import NoReturn
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -71,7 +72,7 @@ class Certificate:
 
 @dataclass(frozen=True)
 class Identity:
-    """Our own certificate with its key.
+    """Our own certificate with its key; never pickled or copied.
 
     Attributes
     ----------
@@ -82,6 +83,14 @@ class Identity:
 
     certificate: Certificate
     private_key: bytes = field(repr=False)
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(
+            f"the identity of {self.certificate.party!r} has a private key and is never pickled or "
+            "copied. What holds it stays in its process: search and cross-validate with n_jobs=1, "
+            'or with threads (joblib.parallel_config(backend="threading")); elsewhere, make it of '
+            "its files (read_identity)"
+        )
 
 
 def create_certificate(

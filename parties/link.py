@@ -167,6 +167,19 @@ class LinkTransport(Transport):
         self._link.send(frame, timeout)
         return self._link.receive(max(0.0, deadline - time.monotonic()))
 
+    @property
+    def sends_ahead(self) -> bool:
+        """Frames may travel while others are being answered."""
+        return True
+
+    def send(self, frame: bytes, timeout: float) -> None:
+        """Send a frame."""
+        self._link.send(frame, timeout)
+
+    def receive(self, timeout: float) -> bytes:
+        """Wait for the next frame."""
+        return self._link.receive(timeout)
+
     def close(self, *, abort: bool) -> None:
         """Close the link."""
         self._link.close(abort=abort)

@@ -149,6 +149,7 @@ class SessionCode(StrEnum):
     MALFORMED_FRAME = "malformed_frame"
     FRAME_TOO_LARGE = "frame_too_large"
     ROWS_DIFFER = "rows_differ"
+    ROWS_REFUSED = "rows_refused"
     UNKNOWN_ALIGNMENT = "unknown_alignment"
     BUSY = "busy"
     INTERNAL_ERROR = "internal_error"

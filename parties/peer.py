@@ -2,8 +2,10 @@
 
 `Peer.ask` is the one blocking line of the asking side. Requests to one peer are carried out in
 order by one worker thread, so that a block of gradients can travel while the next is encrypted,
-and at most a few are in flight, so that memory stays bounded. After the first failure of transport
-or protocol the peer is closed, and every later request fails at once with that first cause.
+and at most a few are in flight, so that memory stays bounded. Requests that are sent ahead travel
+while those before them are still being answered; a second thread then takes the answers in. After
+the first failure of transport or protocol the peer is closed, and every later request fails at once
+with that first cause.
 """
 
 import contextlib
@@ -11,8 +13,10 @@ import copy
 import threading
 import time
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
+from functools import partial
 from queue import SimpleQueue
 from typing import Any
 
@@ -63,6 +67,31 @@ class Transport(ABC):
         PeerUnreachableError, ProtocolError
         """
 
+    @property
+    def sends_ahead(self) -> bool:
+        """Whether `send` and `receive` may be used, from a thread each; frames keep their order."""
+        return False
+
+    def send(self, frame: bytes, timeout: float) -> None:
+        """Send a frame without waiting for its answer.
+
+        Raises
+        ------
+        TimeoutError
+            If the other side does not take it within `timeout` seconds.
+        """
+        raise NotImplementedError
+
+    def receive(self, timeout: float) -> bytes:
+        """Wait for the answer to the oldest frame that was sent and has none yet.
+
+        Raises
+        ------
+        TimeoutError, PeerUnreachableError, ProtocolError
+            As `exchange`.
+        """
+        raise NotImplementedError
+
     @abstractmethod
     def close(self, *, abort: bool) -> None:
         """Release the party, from any thread; an exchange under way ends with an error.
@@ -80,6 +109,15 @@ class _Job:
     frame: bytes
     timeout: float
     future: Future[Any]
+    ahead: bool
+
+
+@dataclass(frozen=True)
+class _Sent:
+    """A job whose frame is on its way."""
+
+    job: _Job
+    started: float
 
 
 class Peer:
@@ -117,13 +155,19 @@ class Peer:
         self._timeout = timeout
         self._slots = threading.BoundedSemaphore(in_flight)
         self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
+        self._sent: SimpleQueue[_Sent | None] = SimpleQueue()
+        self._n_sent = 0
+        self._answered = threading.Condition()
+        self._collector: threading.Thread | None = None
         self._lock = threading.Lock()
         self._cause: PartyError | None = None
         self._traffic: dict[str, Traffic] = {}
         # A daemon, so that a forgotten peer does not keep the interpreter from ending.
         threading.Thread(target=self._work, name=f"peer-{name}", daemon=True).start()
 
-    def submit(self, request: Request[ReplyT], timeout: float | None = None) -> Future[ReplyT]:
+    def submit(
+        self, request: Request[ReplyT], timeout: float | None = None, *, ahead: bool = False
+    ) -> Future[ReplyT]:
         """Queue a request; blocks while too many are in flight.
 
         The message is encoded before this returns, so its arrays may be overwritten afterwards.
@@ -133,6 +177,9 @@ class Peer:
         request : Request
         timeout : float or None
             Deadline in seconds from when the request is sent. None: the peer's default.
+        ahead : bool
+            Send it although requests before it, sent ahead too, are not answered yet. Requests are
+            answered in order all the same; one may be answered although one before it was refused.
 
         Raises
         ------
@@ -147,7 +194,7 @@ class Peer:
         self._slots.acquire()
         with self._lock:
             if self._cause is None:
-                self._jobs.put(_Job(request, frame, deadline, future))
+                self._jobs.put(_Job(request, frame, deadline, future, ahead))
                 return future
         self._slots.release()
         raise copy.copy(self._cause) from self._cause
@@ -256,35 +303,89 @@ class Peer:
 
     def _work(self) -> None:
         while (job := self._jobs.get()) is not None:
-            try:
-                if not job.future.set_running_or_notify_cancel():
-                    continue
-                try:
-                    job.future.set_result(self._carry_out(job))
-                except Exception as error:
-                    job.future.set_exception(error)
-            finally:
+            if not job.future.set_running_or_notify_cancel():
                 self._slots.release()
+            elif job.ahead and self._transport.sends_ahead:
+                self._send_ahead(job)
+            else:
+                self._settle()
+                self._conclude(job, partial(self._exchange, job))
+        self._sent.put(None)
 
-    def _carry_out(self, job: _Job) -> Reply:
-        if self._cause is not None:
-            raise copy.copy(self._cause) from self._cause
-        kind = type(job.request).__name__
+    def _exchange(self, job: _Job) -> Reply:
+        started = time.perf_counter()
+        frame = self._transport.exchange(job.frame, job.timeout)
+        return self._read(job, frame, started)
+
+    def _send_ahead(self, job: _Job) -> None:
+        if self._collector is None:
+            self._collector = threading.Thread(
+                target=self._collect, name=f"peer-{self.name}-answers", daemon=True
+            )
+            self._collector.start()
         started = time.perf_counter()
         try:
-            frame = self._transport.exchange(job.frame, job.timeout)
-            seconds = time.perf_counter() - started
-            self._count(kind, Traffic(1, len(job.frame), len(frame), seconds))
-            return self._check_reply(job.request, self._codec.decode(frame, self.name))
+            if self._cause is None:
+                self._transport.send(job.frame, job.timeout)
+        except TimeoutError:
+            self._fail(PeerTimeoutError(self.name, type(job.request).__name__, job.timeout))
+        except PartyError as error:
+            self._fail(error)
+        except Exception as error:
+            self._fail(self._transport_error(error))
+        with self._answered:
+            self._n_sent += 1
+        self._sent.put(_Sent(job, started))
+
+    def _collect(self) -> None:
+        """Take the answers to what was sent ahead, in order; the second thread's whole life."""
+        while (sent := self._sent.get()) is not None:
+            self._conclude(sent.job, partial(self._receive, sent))
+            with self._answered:
+                self._n_sent -= 1
+                self._answered.notify_all()
+
+    def _receive(self, sent: _Sent) -> Reply:
+        left = sent.job.timeout - (time.perf_counter() - sent.started)
+        frame = self._transport.receive(max(0.0, left))
+        return self._read(sent.job, frame, sent.started)
+
+    def _settle(self) -> None:
+        """Wait until everything that was sent ahead is answered."""
+        with self._answered:
+            self._answered.wait_for(lambda: self._n_sent == 0)
+
+    def _conclude(self, job: _Job, carry_out: Callable[[], Reply]) -> None:
+        """Let a job's future have its reply or its error."""
+        try:
+            job.future.set_result(self._carry_out(job, carry_out))
+        except Exception as error:
+            job.future.set_exception(error)
+        finally:
+            self._slots.release()
+
+    def _carry_out(self, job: _Job, carry_out: Callable[[], Reply]) -> Reply:
+        if self._cause is not None:
+            raise copy.copy(self._cause) from self._cause
+        try:
+            return carry_out()
         except PeerRefusedError:
             raise
         except TimeoutError:
+            kind = type(job.request).__name__
             raise self._first(PeerTimeoutError(self.name, kind, job.timeout)) from None
         except PartyError as error:
             raise self._first(error) from error.__cause__
         except Exception as error:
-            problem = f"the transport failed with {type(error).__name__}"
-            raise self._first(PartyError(self.name, problem)) from error
+            raise self._first(self._transport_error(error)) from error
+
+    def _transport_error(self, error: Exception) -> PartyError:
+        return PartyError(self.name, f"the transport failed with {type(error).__name__}")
+
+    def _read(self, job: _Job, frame: bytes, started: float) -> Reply:
+        seconds = time.perf_counter() - started
+        self._count(type(job.request).__name__, Traffic(1, len(job.frame), len(frame), seconds))
+        return self._check_reply(job.request, self._codec.decode(frame, self.name))
 
     def _first(self, error: PartyError) -> PartyError:
         """Close the peer; the cause is whatever closed it first."""

@@ -4,20 +4,17 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
-from sklearn.base import ClassifierMixin, RegressorMixin
+from numpy.typing import NDArray
 
 from secureboost.estimator import SecureBoostModel
-from secureboost.gbdt.model import LabelHalf
-from secureboost.inputs import class_labels, class_weights, known_class_labels, target_values
-from secureboost.objectives import Objective
 from secureboost.partners import Unmatched
 from secureboost.party import Party
+from secureboost.tasks import ClassTask, NumberTask
 
 Rounds = tuple[int, int] | None
 
 
-class SecureBoostClassifier(ClassifierMixin, SecureBoostModel):  # type: ignore[misc]
+class SecureBoostClassifier(ClassTask, SecureBoostModel):
     """Gradient boosting of classes over columns that several parties own.
 
     Without parties it is an ordinary scikit-learn classifier; with parties the same code trains
@@ -193,15 +190,7 @@ class SecureBoostClassifier(ClassifierMixin, SecureBoostModel):  # type: ignore[
         raw = self.raw_scores(
             X, parties=parties, iteration_range=iteration_range, unmatched=unmatched
         )
-        if self._objective is None or self._objective.predicts != "probability":
-            raise ValueError(
-                f"objective={self.label_half_.objective!r} gives raw scores, not probabilities; "
-                "use decision_function"
-            )
-        predicted = self._objective.predict(raw)
-        if predicted.ndim == 2:
-            return predicted
-        return np.column_stack([1.0 - predicted, predicted])
+        return self._probabilities(raw)
 
     def predict(
         self,
@@ -215,37 +204,10 @@ class SecureBoostClassifier(ClassifierMixin, SecureBoostModel):  # type: ignore[
         raw = self.raw_scores(
             X, parties=parties, iteration_range=iteration_range, unmatched=unmatched
         )
-        codes = raw > 0 if raw.ndim == 1 else raw.argmax(axis=1)
-        return np.asarray(self.classes_[codes.astype(np.intp)])
-
-    def _targets(
-        self, y: ArrayLike, weight: NDArray[np.float64]
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64], Objective]:
-        self.classes_, codes = class_labels(y)
-        weight = class_weights(
-            weight, codes, self.classes_, self.class_weight, self.scale_pos_weight
-        )
-        return codes, weight, self._make_objective(len(self.classes_))
-
-    def _eval_labels(self, y: ArrayLike, name: str) -> NDArray[np.float64]:
-        return known_class_labels(y, self.classes_, name)
-
-    def _classes(self) -> tuple[bool | int | float | str, ...]:
-        return tuple(self.classes_.tolist())
-
-    @staticmethod
-    def _default_objective(n_classes: int) -> str:
-        return "binary:logistic" if n_classes == 2 else "multi:softprob"
-
-    @classmethod
-    def _loads(cls, half: LabelHalf) -> bool:
-        return len(half.classes) >= 2
-
-    def _restore(self, half: LabelHalf) -> None:
-        self.classes_ = np.array(half.classes)
+        return self._likeliest(raw)
 
 
-class SecureBoostRegressor(RegressorMixin, SecureBoostModel):  # type: ignore[misc]
+class SecureBoostRegressor(NumberTask, SecureBoostModel):
     """Gradient boosting of a number over columns that several parties own.
 
     Parameters
@@ -276,28 +238,4 @@ class SecureBoostRegressor(RegressorMixin, SecureBoostModel):  # type: ignore[mi
         raw = self.raw_scores(
             X, parties=parties, iteration_range=iteration_range, unmatched=unmatched
         )
-        return raw if self._objective is None else self._objective.predict(raw)
-
-    def _targets(
-        self, y: ArrayLike, weight: NDArray[np.float64]
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64], Objective]:
-        for name, default in (("scale_pos_weight", 1.0), ("class_weight", None)):
-            if getattr(self, name) != default:
-                raise ValueError(
-                    f"{name}={getattr(self, name)!r} is about classes; use a classifier"
-                )
-        return target_values(y), weight, self._make_objective(1)
-
-    def _eval_labels(self, y: ArrayLike, name: str) -> NDArray[np.float64]:
-        return target_values(y, name)
-
-    def _classes(self) -> tuple[bool | int | float | str, ...]:
-        return ()
-
-    @staticmethod
-    def _default_objective(n_classes: int) -> str:
-        return "reg:squarederror"
-
-    @classmethod
-    def _loads(cls, half: LabelHalf) -> bool:
-        return not half.classes
+        return self._numbers(raw)

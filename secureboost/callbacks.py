@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from secureboost.estimator import SecureBoostModel
-    from secureboost.gbdt.monitor import History
+    from secureboost.monitor import History
 
 
 class TrainingCallback:

@@ -1,4 +1,4 @@
-"""Line charts as numbers for an SVG: what the report's template draws.
+"""Charts as numbers for an SVG: what the templates of reports draw.
 
 Coordinates are pixels in a frame of `WIDTH` x `HEIGHT` with the origin at the top left, as SVG has
 it.
@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 
 WIDTH, HEIGHT = 460, 330
 LEFT, RIGHT, TOP, BOTTOM = 58, 14, 12, 46
+NAMES, ROW, APART = 190, 28, 5
+"""Where a chart of named rows begins beside their names; how high a row is; how far apart lie dots
+of one row that stand for different things."""
 
 Curve = tuple[str, NDArray[np.float64], NDArray[np.float64]]
 
@@ -93,6 +96,98 @@ def line_chart(
         tuple(zip(across.tolist(), map(_text, x_values), strict=True)),
         tuple(zip(down.tolist(), map(_text, y_values), strict=True)),
         place(*guide),
+        note,
+    )
+
+
+@dataclass(frozen=True)
+class Dots:
+    """A dot in each row: what they stand for in the legend, and their places in pixels."""
+
+    name: str
+    places: tuple[tuple[float, float], ...]
+
+
+@dataclass(frozen=True)
+class DotChart:
+    """Named rows with dots in them.
+
+    Attributes
+    ----------
+    title, x_title : str
+    names : tuple of (float, str)
+        Height of each row in pixels, and its name.
+    dots : tuple of Dots
+        In the colours of their positions.
+    x_ticks : tuple of (float, str)
+    bottom, height : float
+        Where the plot ends; of the whole.
+    guide : str
+        Points of one thin grey line; empty for none.
+    note : str
+        A sentence below; empty for none.
+    """
+
+    title: str
+    x_title: str
+    names: tuple[tuple[float, str], ...]
+    dots: tuple[Dots, ...]
+    x_ticks: tuple[tuple[float, str], ...]
+    bottom: float
+    height: float
+    guide: str = ""
+    note: str = ""
+
+
+def dot_chart(
+    title: str,
+    x_title: str,
+    names: Sequence[str],
+    series: Sequence[tuple[str, Sequence[float]]],
+    *,
+    x_range: tuple[float, float],
+    guide: float | None = None,
+    note: str = "",
+) -> DotChart:
+    """Lay a chart out whose rows are named, from the top down.
+
+    Parameters
+    ----------
+    title, x_title : str
+    names : sequence of str
+    series : sequence of (name, values)
+        A value for each row, in data units.
+    x_range : (low, high)
+        What the axis spans.
+    guide : float, optional
+        Where a thin grey line stands.
+    note : str
+    """
+    low, high = x_range
+    heights = [TOP + ROW * (number + 0.5) for number in range(len(names))]
+    bottom = float(TOP + ROW * len(names))
+
+    def place(value: float) -> float:
+        return round(NAMES + (value - low) / (high - low) * (WIDTH - NAMES - RIGHT), 1)
+
+    return DotChart(
+        title,
+        x_title,
+        tuple(zip(heights, names, strict=True)),
+        tuple(
+            Dots(
+                name,
+                tuple(
+                    (place(value), height + APART * (number - (len(series) - 1) / 2))
+                    for value, height in zip(values, heights, strict=True)
+                ),
+            )
+            for number, (name, values) in enumerate(series)
+        ),
+        tuple((place(value), _text(value)) for value in _ticks(low, high)),
+        bottom,
+        bottom + BOTTOM,
+        "" if guide is None else f"{place(guide)},{TOP} {place(guide)},{bottom}",
         note,
     )
 

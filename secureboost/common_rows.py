@@ -1,5 +1,6 @@
 """What `fit` was given, and the part of it that all parties have."""
 
+import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -88,7 +89,7 @@ def keep_common(given: Given, agreements: Agreements) -> Given:
         f"{' and '.join(left_out)} are left out: they are not common to all parties "
         f"({', '.join(agreements)}).",
         UnmatchedRowsWarning,
-        stacklevel=4,
+        stacklevel=_levels_to_the_user(),
     )
     X, y, weight, groups = _taken(masks["X"], given.X, given.y, given.weight, given.groups)
     eval_set, eval_weights = [], None if given.eval_weights is None else list(given.eval_weights)
@@ -100,6 +101,14 @@ def keep_common(given: Given, agreements: Agreements) -> Given:
         if eval_weights is not None:
             eval_weights[number] = own
     return Given(X, y, weight, eval_set, eval_weights, groups)
+
+
+def _levels_to_the_user() -> int:
+    """How many calls up from our caller the first line is that is not this package's."""
+    frame, levels = sys._getframe(1), 1
+    while frame.f_back and frame.f_globals["__name__"].startswith("secureboost."):
+        frame, levels = frame.f_back, levels + 1
+    return levels
 
 
 def _frames(given: Given) -> Iterator[tuple[str, pd.DataFrame]]:

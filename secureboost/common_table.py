@@ -27,9 +27,9 @@ from secureboost.alignment import ABSENT, Alignment
 from secureboost.alignment_folder import read_alignments, write_alignments
 from secureboost.config_align import LabelAlign
 from secureboost.data import check_ids
-from secureboost.gbdt.partner import LABEL_PARTY
 from secureboost.keyed_table import KeyedTable
 from secureboost.matching import match_tables
+from secureboost.partner import LABEL_PARTY
 from secureboost.party import Party, row_ids
 from secureboost.tables import JoinCounts
 from secureboost.trainers import GBDT_TRAINER

@@ -15,9 +15,11 @@ from typing import Annotated, Any, Literal, TypeVar
 from msgspec import Meta, Struct
 
 from secureboost.config_align import FeatureAlign, Id, LabelAlign, check_keys
+from secureboost.config_nets import NetLimits
 from secureboost.config_types import (
     Count,
     Name,
+    Names,
     Seconds,
     Seed,
     Share,
@@ -43,8 +45,8 @@ class LabelData(Struct, frozen=True, forbid_unknown_fields=True):
         CSV or Parquet.
     id : str or list of str
         Column with the row ids, or columns that are one together.
-    target : str
-        Column with the label.
+    target : str or list of str
+        Column with the label, or columns of several labels, which networks learn together.
     positive : str, int, float or bool, optional
         The class to predict; needed unless the label is 0/1.
     categorical : list of str
@@ -57,7 +59,7 @@ class LabelData(Struct, frozen=True, forbid_unknown_fields=True):
 
     file: Path
     id: Id
-    target: Name
+    target: Name | Names
     positive: bool | int | float | str | None = None
     categorical: list[Name] = []
     date: Name | None = None
@@ -184,8 +186,9 @@ class TrainConfig(Struct, frozen=True, forbid_unknown_fields=True):
         Paillier key file of `secureboost keygen`; by default each run makes a key of its own.
     trainer : str
         Name in the registry of trainers.
-    model : dict
-        Parameters of the estimator by name; `check_names` against its constructor.
+    model, net : dict
+        Parameters by name of the estimator of trees, or of that of networks; only those of
+        `trainer` are looked at, against its constructor.
     """
 
     data: LabelData
@@ -198,6 +201,7 @@ class TrainConfig(Struct, frozen=True, forbid_unknown_fields=True):
     key: Path | None = None
     trainer: Name = "secureboost"
     model: dict[str, Any] = {}
+    net: dict[str, Any] = {}
 
     def __post_init__(self) -> None:
         check_keys(self.data.id, self.align)
@@ -267,9 +271,13 @@ class ServeConfig(Struct, frozen=True, forbid_unknown_fields=True):
         ``host:port`` to wait on.
     dial : str, optional
         ``host:port`` of the label party, if that one waits.
-    trainer : str
-        Name in the registry of trainers.
+    trainer : str, optional
+        Serve this trainer alone, beside alignment. By default trees are served, and networks where
+        there is `nets`: they tell more, so nobody serves them without having said so.
     policy : PolicyLimits
+        For trees.
+    nets : NetLimits, optional
+        For networks.
     align : FeatureAlign
         How rows find those of the label party, and limits.
     """
@@ -280,8 +288,9 @@ class ServeConfig(Struct, frozen=True, forbid_unknown_fields=True):
     store: Path
     listen: str | None = None
     dial: str | None = None
-    trainer: Name = "secureboost"
+    trainer: Name | None = None
     policy: PolicyLimits = PolicyLimits()
+    nets: NetLimits | None = None
     align: FeatureAlign = FeatureAlign()
 
     def __post_init__(self) -> None:

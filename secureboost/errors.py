@@ -14,6 +14,7 @@
 
     Terminated (a KeyboardInterrupt)    the process was told to end by SIGTERM
     UnmatchedRowsWarning (a UserWarning)    rows that not all parties have are left out
+    MissingPartyWarning (a UserWarning)     a network does without a party
 
 What peers and keys do wrong is in `parties.errors` and `crypto.errors`.
 
@@ -124,6 +125,10 @@ class IntegrityError(SecureBoostError):
 
 class UnmatchedRowsWarning(UserWarning):
     """Rows are left out, since not all parties have them; the text counts them."""
+
+
+class MissingPartyWarning(UserWarning):
+    """A network does without a party; the text names it, and says what that costs."""
 
 
 class Terminated(KeyboardInterrupt):

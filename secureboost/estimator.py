@@ -1,19 +1,15 @@
-"""What the scikit-learn estimators share: parameters, fitting, raw scores, saving."""
+"""What the estimators of trees share: parameters, fitting, raw scores, saving, taking out."""
 
-import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from numbers import Integral
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
-import pandas as pd
-from joblib import effective_n_jobs
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import BaseEstimator, is_regressor
-from sklearn.utils import Tags, check_consistent_length, check_random_state
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted
 
 from crypto.scheme import PrivateKey
 from crypto.schemes import get_scheme
@@ -22,40 +18,42 @@ from parties.traffic import Traffic
 from secureboost.aligned_rows import Agreements
 from secureboost.alignment_progress import shown_by
 from secureboost.common_rows import Given, keep_common
-from secureboost.data import check_columns, check_ids, match_rows
-from secureboost.errors import ConfigError, ModelError, did_you_mean
-from secureboost.eval_metrics import EvalMetric, get_metric
+from secureboost.errors import ConfigError, ModelError
 from secureboost.export.consent import Release
 from secureboost.export.taking_out import XGBoostExport, to_xgboost
-from secureboost.features import FeatureMatrix, feature_matrix
+from secureboost.fitting import (
+    after_iteration,
+    check_callbacks,
+    check_patience,
+    plain_parameter,
+    told,
+)
 from secureboost.gbdt import scoring
 from secureboost.gbdt.agreement import PartyTime
-from secureboost.gbdt.checkpoint import Recovery
 from secureboost.gbdt.constraints import check_names
 from secureboost.gbdt.joined import check_party_half
 from secureboost.gbdt.label import Task, TrainingTable, booster_params, train
 from secureboost.gbdt.model import LabelHalf, PartyHalf, load_half, save_half
-from secureboost.gbdt.monitor import EvalSet, History, Monitor
 from secureboost.gbdt.params import BoosterParams
 from secureboost.gbdt.warm_start import Base
-from secureboost.inputs import Rows, check_eval_lengths, eval_pairs, row_weights, stack_rows
-from secureboost.objectives import OBJECTIVES, Objective, make_objective
+from secureboost.inputs import Rows, eval_pairs
+from secureboost.joint_estimator import JointModel
+from secureboost.monitor import History, Monitor
+from secureboost.objectives import OBJECTIVES, Objective
 from secureboost.padding import place_rows
 from secureboost.partners import (
     Unmatched,
     agree_on_rows,
-    check_column_owner,
     check_parties,
     make_partners,
 )
 from secureboost.party import FeatureParty, Party
-from secureboost.trainers import get_trainer
+from secureboost.recovery import Recovery
+from secureboost.trainers import GBDT_TRAINER, Trainer
 
 IMPORTANCE_TYPES = ("gain", "total_gain", "weight")
 LABEL_FILE = "label.json"
 CHECKPOINT_FILE = "checkpoint.bin"
-TRAINER = get_trainer("secureboost")
-_CUSTOM = "custom"
 
 
 @dataclass(frozen=True, repr=False)
@@ -83,38 +81,13 @@ class Federation:
     agreements: Agreements | None = None
 
 
-@dataclass(frozen=True, repr=False)
-class _Prepared:
-    """What training takes, checked.
-
-    Attributes
-    ----------
-    owners : dict of str to list of str
-        Columns of each party in pooled training.
-    own_names : tuple of str
-        The table's columns.
-    """
-
-    params: BoosterParams
-    matrix: FeatureMatrix
-    labels: NDArray[np.float64]
-    weight: NDArray[np.float64]
-    objective: Objective
-    rows: Rows
-    eval_sets: list[EvalSet]
-    metrics: list[EvalMetric]
-    owners: dict[str, list[str]]
-    own_names: tuple[str, ...]
-
-    @property
-    def owner_of_columns(self) -> tuple[str, ...]:
-        """For each of the table's columns who would own it; empty for the label party."""
-        owner_of = {column: party for party, columns in self.owners.items() for column in columns}
-        return tuple(owner_of.get(name, "") for name in self.own_names)
-
-
-class SecureBoostModel(BaseEstimator):  # type: ignore[misc]
+class SecureBoostModel(JointModel):
     """Base of `SecureBoostClassifier` and `SecureBoostRegressor`, which document the parameters."""
+
+    trainer: ClassVar[Trainer] = GBDT_TRAINER
+    label_half_: LabelHalf
+    _family = "SecureBoost"
+    _default_n_jobs = -1
 
     def __init__(
         self,
@@ -211,24 +184,6 @@ class SecureBoostModel(BaseEstimator):  # type: ignore[misc]
         self.key_bits = key_bits
         self.scheme = scheme
 
-    def set_params(self, **params: Any) -> Self:
-        """Set parameters by name; see `sklearn.base.BaseEstimator.set_params`.
-
-        Raises
-        ------
-        ValueError
-            If a name is unknown; the nearest is named.
-        """
-        known = self.get_params(deep=False)
-        for name in params:
-            if name not in known:
-                raise ValueError(
-                    f"Invalid parameter {name!r} for estimator {type(self).__name__}."
-                    f"{did_you_mean(name, known)} Valid parameters are: {', '.join(known)}."
-                )
-        super().set_params(**params)
-        return self
-
     def fit(
         self,
         X: Any,
@@ -322,8 +277,11 @@ class SecureBoostModel(BaseEstimator):  # type: ignore[misc]
         parties = check_parties(parties, X)
         parameters = self._plain_parameters()
         given = Given(X, y, sample_weight, eval_pairs(eval_set), sample_weight_eval_set)
+        self._check_importance_type()
         prepared = self._prepare(given, parties, column_owner)
-        callbacks = self._callbacks()
+        params = self._booster_params(prepared.objective)
+        self._check_constraints(prepared.owners, parties)
+        callbacks = check_callbacks(self.callbacks)
         self._check_base(init_model)
         agreements = federation.agreements
         if agreements is None:
@@ -347,16 +305,13 @@ class SecureBoostModel(BaseEstimator):  # type: ignore[misc]
             eval_sets,
             prepared.metrics,
             objective.predict,
-            self._patience(eval_sets),
+            check_patience(self.early_stopping_rounds, eval_sets),
             [
-                *(_after_iteration(callback, self) for callback in callbacks),
+                *(after_iteration(callback, self) for callback in callbacks),
                 *([federation.on_round] if federation.on_round else []),
             ],
         )
-        with contextlib.ExitStack() as at_the_end:
-            for callback in callbacks:
-                at_the_end.callback(getattr(callback, "close", _nothing))
-                callback.before_training(self)
+        with told(callbacks, self):
             trained = train(
                 TrainingTable(
                     values,
@@ -365,11 +320,11 @@ class SecureBoostModel(BaseEstimator):  # type: ignore[misc]
                     weight,
                     self._own_names(),
                     hasattr(self, "feature_names_in_"),
-                    prepared.owner_of_columns,
+                    self._owner_of_columns(prepared.owners),
                 ),
-                make_partners(parties, rows.index, TRAINER, agreements, places=places),
+                make_partners(parties, rows.index, self.trainer, agreements, places=places),
                 Task(
-                    prepared.params,
+                    params,
                     objective,
                     self.monotone_constraints,
                     self.interaction_constraints,
@@ -386,55 +341,33 @@ class SecureBoostModel(BaseEstimator):  # type: ignore[misc]
                 keep=federation.keep,
                 n_jobs=self._threads(),
             )
-            self._objective: Objective | None = objective
-            self.label_half_: LabelHalf = trained.half
+            self._take_history(monitor, prepared, parties)
+            self.label_half_ = trained.half
             self.traffic_: dict[str, dict[str, Traffic]] = trained.traffic
             self.times_: dict[str, PartyTime] = trained.times
             self.partner_bins_: dict[str, tuple[int, ...]] = trained.partner_bins
-            self.parties_ = list(parties)
-            self.column_owner_ = prepared.owners
             self.n_rows_trained_: int = len(prepared.labels)
-            self._halves: dict[str, PartyHalf] = {}
-            self.evals_result_: History = monitor.history
-            for name in ("best_iteration_", "best_score_"):  # of an earlier fit
-                if hasattr(self, name):
-                    delattr(self, name)
-            if monitor.best_iteration is not None:
-                self.best_iteration_ = monitor.best_iteration
-                self.best_score_ = monitor.best_score
-            for callback in callbacks:
-                callback.after_training(self)
         return self
 
-    def _prepare(
-        self,
-        given: Given,
-        parties: Sequence[Party],
-        column_owner: Mapping[str, Sequence[str]] | None,
-    ) -> "_Prepared":
-        """Check what training takes, before anybody is asked."""
-        parameters = self._plain_parameters()
-        params = booster_params({**parameters, "max_delta_step": self.max_delta_step or 0.0})
-        self._check_importance_type()
-        matrix = self._matrix(given.X, reset=True)
-        weight = row_weights(given.weight, given.X)
-        check_consistent_length(given.X, given.y)
-        labels, weight, objective = self._targets(given.y, weight)
-        objective.check_labels(labels)
-        if self.max_delta_step is None:
-            params = replace(params, max_delta_step=objective.default_max_delta_step)
-        own_names = self._own_names()
-        owners = check_column_owner(column_owner, own_names, parties)
-        party_names = [party.name for party in parties] or list(owners)
-        check_names(self.monotone_constraints, self.interaction_constraints, own_names, party_names)
-        rows, eval_sets = self._eval_sets(matrix, objective, given, parties)
-        metrics = self._metrics(objective)
-        for metric in metrics:
-            for rows_of_set in eval_sets:
-                metric.check_rows(rows_of_set.y, rows_of_set.weight)
-        return _Prepared(
-            params, matrix, labels, weight, objective, rows, eval_sets, metrics, owners, own_names
-        )
+    def _booster_params(self, objective: Objective) -> BoosterParams:
+        """The booster's hyperparameters, checked."""
+        max_delta_step = self.max_delta_step
+        if max_delta_step is None:
+            max_delta_step = objective.default_max_delta_step
+        return booster_params({**self._plain_parameters(), "max_delta_step": max_delta_step})
+
+    def _check_constraints(
+        self, owners: Mapping[str, Sequence[str]], parties: Sequence[Party]
+    ) -> None:
+        """Check that constraints name columns and parties that there are."""
+        names = [party.name for party in parties] or list(owners)
+        constraints = self.monotone_constraints, self.interaction_constraints
+        check_names(*constraints, self._own_names(), names)
+
+    def _owner_of_columns(self, owners: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
+        """For each of the table's columns who would own it; empty for the label party."""
+        owner_of = {column: party for party, columns in owners.items() for column in columns}
+        return tuple(owner_of.get(name, "") for name in self._own_names())
 
     def _check_hides_padding(self) -> None:
         """GOSS without hiding draws rows by their gradients, which those of padding do not have."""
@@ -486,14 +419,14 @@ class SecureBoostModel(BaseEstimator):  # type: ignore[misc]
             raise ValueError(f"unmatched={unmatched!r} is not one of 'error', 'missing'")
         if unmatched == "missing":
             self.label_half_.check_unmatched()
-        values = self._matrix(X, reset=False).values
         given = self._parties_for(parties, X)
+        values = self._matrix(X, given, known=self.label_half_).values
         index = X.index if given else None
         agreements = agree_on_rows(given, index, apart=unmatched == "missing")
         return scoring.raw_scores(
             self.label_half_,
             values,
-            make_partners(given, index, TRAINER, agreements, unmatched=unmatched),
+            make_partners(given, index, self.trainer, agreements, unmatched=unmatched),
             rounds=self._rounds(iteration_range),
             n_jobs=self._threads(),
         )
@@ -604,26 +537,7 @@ class SecureBoostModel(BaseEstimator):  # type: ignore[misc]
         """
         folder = Path(folder)
         half = load_half(folder / LABEL_FILE, LabelHalf)
-        known = cls().get_params().keys()
-        if not half.parameters.keys() <= known or not cls._loads(half):
-            raise ModelError(f"{folder / LABEL_FILE} was not written by {cls.__name__}.save.")
-        model = cls(**half.parameters)
-        model._restore(half)
-        model.label_half_ = half
-        model._objective = None
-        if half.objective != _CUSTOM:
-            try:
-                model._objective = make_objective(
-                    half.objective, n_classes=len(half.classes) or 1, **half.objective_parameters
-                )
-            except ValueError as error:
-                raise ModelError(
-                    f"{folder / LABEL_FILE} was not written by {cls.__name__}.save: {error}"
-                ) from error
-        model.n_features_in_ = len(half.feature_names)
-        if half.named:
-            model.feature_names_in_ = np.array(half.feature_names, dtype=object)
-        model._halves = {}
+        model = cls._from_half(half, folder / LABEL_FILE)
         for partner in half.partners:
             path = folder / f"{partner.name}.json"
             if path.exists():
@@ -631,78 +545,12 @@ class SecureBoostModel(BaseEstimator):  # type: ignore[misc]
                 check_party_half(half, partner, model._halves[partner.name])
         return model
 
-    def _targets(
-        self, y: ArrayLike, weight: NDArray[np.float64]
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64], Objective]:
-        """Labels as the objective takes them, weights, and the objective."""
-        raise NotImplementedError
-
-    def _eval_labels(self, y: ArrayLike, name: str) -> NDArray[np.float64]:
-        """Labels of an evaluation set."""
-        raise NotImplementedError
-
-    def _classes(self) -> tuple[bool | int | float | str, ...]:
-        """What the model keeps of the classes."""
-        raise NotImplementedError
-
-    @classmethod
-    def _loads(cls, half: LabelHalf) -> bool:
-        """Whether a half is of this kind of model."""
-        raise NotImplementedError
-
-    def _restore(self, half: LabelHalf) -> None:
-        """Set what fitting would have set besides the half."""
-
-    def _make_objective(self, n_classes: int) -> Objective:
-        """The objective with its parameters; those of another objective must be left alone."""
-        spec = self._default_objective(n_classes) if self.objective is None else self.objective
-        defaults = type(self)().get_params()
-        given = {
-            name: getattr(self, name)
-            for name in ("huber_slope", "tweedie_variance_power")
-            if getattr(self, name) != defaults[name]
-        }
+    def _objective_parameters(self, spec: Any) -> dict[str, Any]:
+        parameters = super()._objective_parameters(spec)
         kind = OBJECTIVES.get(spec) if isinstance(spec, str) else None
         if kind and "max_delta_step" in kind.limits and self.max_delta_step is not None:
-            given["max_delta_step"] = self.max_delta_step
-        # a named objective for classes has its own error below
-        n_classes = n_classes if callable(spec) else max(2, n_classes)
-        objective = make_objective(spec, n_classes=n_classes, **given)
-        if (objective.task == "regression") != is_regressor(self):
-            use = "Classifier" if is_regressor(self) else "Regressor"
-            raise ValueError(
-                f"objective={spec!r} does not fit {type(self).__name__}; use SecureBoost{use}"
-            )
-        return objective
-
-    @staticmethod
-    def _default_objective(n_classes: int) -> str:
-        """Name of the objective for labels of so many classes; 1 for a regression."""
-        raise NotImplementedError
-
-    def _metrics(self, objective: Objective) -> list[EvalMetric]:
-        specs = self.eval_metric
-        if specs is None:
-            specs = [objective.default_metric]
-        elif not isinstance(specs, (list, tuple)):
-            specs = [specs]
-        metrics = [get_metric(spec, objective) for spec in specs]
-        names = [metric.name for metric in metrics]
-        if not names or len(set(names)) < len(names):
-            raise ValueError(
-                f"eval_metric: {names} must be at least one metric, each with a name of its own"
-            )
-        return metrics
-
-    def _callbacks(self) -> list[Any]:
-        callbacks = self.callbacks
-        if callbacks is None:
-            return []
-        if not isinstance(callbacks, (list, tuple)) or not all(
-            hasattr(callback, "after_iteration") for callback in callbacks
-        ):
-            raise TypeError("callbacks must be a list of TrainingCallback objects")
-        return list(callbacks)
+            parameters["max_delta_step"] = self.max_delta_step
+        return parameters
 
     def _watched_metric(self) -> tuple[str, bool]:
         """Name of the metric that early stopping watches, and whether higher is better."""
@@ -711,62 +559,6 @@ class SecureBoostModel(BaseEstimator):  # type: ignore[misc]
             raise RuntimeError("a loaded model of a custom objective watches no metric")
         metric = self._metrics(objective)[-1]
         return metric.name, metric.maximise
-
-    def _patience(self, eval_sets: Sequence[EvalSet]) -> int | None:
-        rounds: Any = self.early_stopping_rounds
-        if rounds is None:
-            return None
-        if isinstance(rounds, bool) or not isinstance(rounds, Integral) or int(rounds) < 1:
-            raise ValueError(
-                f"early_stopping_rounds={rounds!r} must be a whole number of at least 1"
-            )
-        if not eval_sets:
-            raise ValueError(
-                "Must have at least 1 validation dataset for early stopping: "
-                f"early_stopping_rounds={rounds} needs eval_set"
-            )
-        return int(rounds)
-
-    def _eval_sets(
-        self,
-        matrix: FeatureMatrix,
-        objective: Objective,
-        given: Given,
-        parties: Sequence[Party],
-    ) -> tuple[Rows, list[EvalSet]]:
-        """Put the sets' rows behind the training rows."""
-        weights = given.eval_weights
-        if weights is not None and len(weights) != len(given.eval_set):
-            raise ValueError(
-                f"sample_weight_eval_set has {len(weights)} entries for {len(given.eval_set)} sets"
-            )
-        values: list[NDArray[np.float32] | None] = []
-        indices, labels, row_weight = [], [], []
-        for number, (frame, y) in enumerate(given.eval_set):
-            name = f"eval_set[{number}]"
-            check_parties(parties, frame)
-            check_eval_lengths(name, frame, y)
-            if parties:
-                check_ids(frame.index, name)
-            for party in parties:
-                if party.index is not None and party.rows_of(frame.index) is None:
-                    match_rows(frame.index, party.index, f"{name}, {party.name}")
-            again = frame is given.X  # the training rows themselves: they are there already
-            values.append(None if again else self._matrix(frame, reset=False, known=matrix).values)
-            indices.append(frame.index if isinstance(frame, pd.DataFrame) else None)
-            labels.append(self._eval_labels(y, name))
-            try:
-                objective.check_labels(labels[-1])
-            except ValueError as error:
-                raise ValueError(f"{name}: {error}") from error
-            weight = None if weights is None else weights[number]
-            row_weight.append(row_weights(weight, frame, f"sample_weight_eval_set[{number}]"))
-        index = given.X.index if parties else None
-        rows = stack_rows(matrix.values, index, values, indices)
-        return rows, [
-            EvalSet(f"validation_{number}", *parts)
-            for number, parts in enumerate(zip(rows.positions, labels, row_weight, strict=True))
-        ]
 
     def _check_base(self, init_model: "SecureBoostModel | None") -> None:
         if init_model is None:
@@ -808,18 +600,6 @@ class SecureBoostModel(BaseEstimator):  # type: ignore[misc]
             )
         return behind or None
 
-    def __getstate__(self) -> dict[str, Any]:
-        """Everything but the parties: their tables and connections stay where they are."""
-        state = dict(super().__getstate__())
-        state.pop("parties_", None)
-        return state
-
-    def __sklearn_tags__(self) -> Tags:
-        tags = super().__sklearn_tags__()
-        tags.input_tags.allow_nan = True
-        tags.input_tags.categorical = True
-        return tags
-
     def _check_importance_type(self) -> None:
         if self.importance_type not in IMPORTANCE_TYPES:
             raise ValueError(
@@ -833,9 +613,6 @@ class SecureBoostModel(BaseEstimator):  # type: ignore[misc]
             raise ValueError(f"key_bits={key_bits!r} is not an integer")
         return get_scheme(self.scheme).generate(int(key_bits))
 
-    def _threads(self) -> int:
-        return int(effective_n_jobs(-1 if self.n_jobs is None else self.n_jobs))
-
     def _plain_parameters(self) -> dict[str, Any]:
         """The constructor's parameters as values that a file can hold; the seed as a number."""
         parameters = self.get_params(deep=False)
@@ -843,77 +620,10 @@ class SecureBoostModel(BaseEstimator):  # type: ignore[misc]
         if isinstance(seed, np.random.RandomState):
             parameters["random_state"] = int(check_random_state(seed).randint(2**31))
         parameters["callbacks"] = None
-        return {name: _plain(value) for name, value in parameters.items()}
+        return {name: plain_parameter(value) for name, value in parameters.items()}
 
-    def _matrix(self, X: Any, *, reset: bool, known: FeatureMatrix | None = None) -> FeatureMatrix:
-        """Own columns as float32, checked; frames get errors that name column and row."""
-        categories = None
-        if not reset:
-            categories = self.label_half_.categories if known is None else known.categories
-        if isinstance(X, pd.DataFrame):
-            check_columns(list(map(str, X.columns)), "")
-            validate_data(self, X, reset=reset, skip_check_array=True)
-        else:
-            X = validate_data(self, X, reset=reset, dtype=np.float64, ensure_all_finite="allow-nan")
-            X = pd.DataFrame(X, columns=self._own_names())
-        return feature_matrix(
-            X, "", categorical=self.categorical_features if reset else None, known=categories
-        )
+    def _half_at(self, party: FeatureParty, model_id: str) -> PartyHalf | None:
+        return party.half(model_id)
 
-    def _own_names(self) -> tuple[str, ...]:
-        names = getattr(self, "feature_names_in_", None)
-        if names is None:
-            return tuple(f"x{i}" for i in range(self.n_features_in_))
-        return tuple(map(str, names))
-
-    def _parties_for(self, parties: Sequence[Party] | None, X: Any) -> list[Party]:
-        """The model's partners in its order, holding their halves if they live here."""
-        half = self.label_half_
-        given = getattr(self, "parties_", []) if parties is None else parties
-        by_name = {party.name: party for party in check_parties(given, X)}
-        missing = [p.name for p in half.partners if p.name not in by_name]
-        if missing:
-            raise ModelError(
-                f"The model was trained with {', '.join(map(repr, missing))}, which "
-                f"{'is' if len(missing) == 1 else 'are'} not among the parties. Pass parties=[...]."
-            )
-        chosen = [by_name[partner.name] for partner in half.partners]
-        for party in chosen:
-            own = self._halves.get(party.name)
-            if isinstance(party, FeatureParty) and own and not party.half(half.model_id):
-                party.store.save(own)
-        return chosen
-
-    def _local_halves(self) -> dict[str, PartyHalf]:
-        """Halves that lie in this process: of its parties, or read by `load`."""
-        halves = dict(self._halves)
-        for party in getattr(self, "parties_", []):
-            half = (
-                party.half(self.label_half_.model_id) if isinstance(party, FeatureParty) else None
-            )
-            if half is not None:
-                halves[party.name] = half
-        return halves
-
-
-def _plain(value: Any) -> Any:
-    """A parameter as JSON knows it; what is code goes by its name."""
-    if isinstance(value, np.generic):
-        return value.item()
-    if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple, set, np.ndarray)):
-        return [_plain(item) for item in value]
-    if callable(value):
-        return getattr(value, "__name__", type(value).__name__)
-    return value
-
-
-def _nothing() -> None:
-    """What a callback without `close` does at the end."""
-
-
-def _after_iteration(
-    callback: Any, model: SecureBoostModel
-) -> Callable[[int, History], bool | None]:
-    return lambda epoch, history: callback.after_iteration(model, epoch, history)
+    def _hand_over(self, party: FeatureParty, half: PartyHalf) -> None:
+        party.store.save(half)

@@ -82,6 +82,12 @@ def class_chart(labels: Floats, scores: Floats, classes: Sequence[str], model: s
     )
 
 
+def labels_chart(labels: Floats, scores: Floats, names: Sequence[str], model: str) -> Chart:
+    """ROC of each of several labels, of the first ones where there are many."""
+    curves = [(name, labels[:, k] == 1, scores[:, k]) for k, name in enumerate(names)]
+    return roc_chart(curves[:MAX_LINES], f"ROC of each label: {model}")
+
+
 def number_charts(labels: Floats, predicted: Floats, model: str) -> tuple[Chart, Chart]:
     """Whether predictions are right on average, and how they are distributed."""
     groups = np.array(mean_by_group(labels, predicted, _GROUPS))

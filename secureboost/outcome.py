@@ -1,6 +1,6 @@
 """What goes into a run of the label party, and what comes out of it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,10 +8,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from secureboost.estimator import SecureBoostModel
-from secureboost.gbdt.monitor import History
+from secureboost.kinds.base import Model
+from secureboost.monitor import History
 from secureboost.objectives import Objective
 from secureboost.quality import Quality
+from secureboost.splitnn.several import names_of
 from secureboost.tables import JoinCounts
 
 Folds = Mapping[str, NDArray[Any]]
@@ -26,8 +27,9 @@ class RunData:
     ----------
     X : DataFrame
         Own features, indexed by id.
-    y : array of shape (n_rows,)
-        0 and 1 (the class to predict), classes, or numbers, as the objective has it.
+    y : array of shape (n_rows,), or (n_rows, n_labels)
+        0 and 1 (the class to predict), classes, or numbers, as the objective has it; of several
+        labels 0 and 1 each.
     objective : Objective
         What is to be learnt.
     folds : mapping of str to array
@@ -36,6 +38,8 @@ class RunData:
         What made the folds, for the record.
     joined : JoinCounts, optional
         How many rows each party had, where those that all have were taken out of them.
+    column_owner : mapping of str to sequence of str, optional
+        Of pooled columns, as `fit` takes it.
     """
 
     X: pd.DataFrame
@@ -44,6 +48,17 @@ class RunData:
     folds: Folds
     hold_out: Mapping[str, Any]
     joined: JoinCounts | None = None
+    column_owner: Mapping[str, Sequence[str]] | None = None
+
+    @property
+    def tables(self) -> dict[str, pd.DataFrame]:
+        """Own features of each fold."""
+        return {name: self.X.iloc[rows] for name, rows in self.folds.items()}
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The names of the labels, where there are several."""
+        return names_of(self.objective)
 
     @property
     def targets(self) -> NDArray[np.float64]:
@@ -59,9 +74,12 @@ class RunResult:
 
     Attributes
     ----------
-    model : SecureBoostModel
-    scores : array of shape (n_rows,) or (n_rows, n_classes), float64
-        Of all rows: the probability of class 1, those of all classes, or predicted numbers.
+    model : Model
+    scores : array of shape (n_rows,), (n_rows, n_classes) or (n_rows, n_labels), float64
+        Of all rows: the probability of class 1, those of all classes or labels, or predicted
+        numbers.
+    names : tuple
+        Of the columns of `scores`: classes or labels; empty where a score is one number.
     metrics : dict of str to Quality
         By fold.
     seconds : dict of str to float
@@ -74,8 +92,9 @@ class RunResult:
         Of the label party, in training.
     """
 
-    model: SecureBoostModel
+    model: Model
     scores: NDArray[Any]
+    names: tuple[Any, ...]
     metrics: dict[str, Quality]
     seconds: dict[str, float]
     history: History
@@ -99,6 +118,7 @@ class RunResult:
         return max(len(v) for by_name in self.history.values() for v in by_name.values())
 
     @property
-    def classes(self) -> tuple[bool | int | float | str, ...]:
-        """The classes of the columns of `scores`; empty where a score is one number."""
-        return self.model.label_half_.classes if self.scores.ndim == 2 else ()
+    def rounds_kept(self) -> int:
+        """Rounds that the model has: those up to the best one, where early stopping chose it."""
+        best: int | None = self.model.label_half_.best_iteration
+        return self.rounds if best is None else best + 1

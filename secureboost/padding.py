@@ -3,7 +3,7 @@
 A feature party must not tell them from the others, so they go where other rows go. Each padding row
 has a companion, a row of the label party's drawn once from the alignment's secret: it is trained
 on, evaluated or scored with it and never without it, in whatever session. Rows are named in the
-agreed order (`gbdt.row_order`), in which padding lies anywhere. Its own columns have values drawn
+agreed order (`row_order`), in which padding lies anywhere. Its own columns have values drawn
 from the other rows, column by column: with none, all padding rows would go to one side at every
 split of the label party's. Their weight is 0, so their gradients are encryptions of zero.
 """

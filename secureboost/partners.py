@@ -7,14 +7,15 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
+from parties.session import Session
 from secureboost.align.aligned import Progress
 from secureboost.aligned_rows import Agreements, nothing_common
 from secureboost.aligned_tables import align_tables
 from secureboost.alignment import ABSENT
 from secureboost.data import check_ids, match_rows, positions_text
 from secureboost.errors import DataError, NothingCommonError, did_you_mean
-from secureboost.gbdt.partner import Partner
 from secureboost.padding import Places, companions
+from secureboost.partner import Partner, open_session
 from secureboost.party import Party, row_ids
 from secureboost.trainers import Trainer
 
@@ -173,6 +174,11 @@ def _look_up(
     goes_with = companions(aligned, index)
     padding = np.flatnonzero(aligned.padding & (goes_with != ABSENT)).astype(np.int32)
     return Partner(party.name, connect, aligned.alignment, rows, padding, goes_with[padding])
+
+
+def open_partners(partners: Sequence[Partner], trainer: Trainer) -> Session:
+    """Open a session of `trainer` with all partners; see `partner.open_session`."""
+    return open_session(partners, trainer.name)
 
 
 def pool_tables(

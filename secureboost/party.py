@@ -10,6 +10,7 @@ import queue
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -34,14 +35,17 @@ from secureboost.align.table import AlignTable
 from secureboost.aligned_rows import AlignedRows
 from secureboost.alignment import AlignmentStore, MemoryAlignments
 from secureboost.data import check_ids
-from secureboost.errors import DataError
+from secureboost.errors import DataError, ModelError
 from secureboost.export.consent import Release, release_half
 from secureboost.features import feature_matrix, monotone_signs
 from secureboost.gbdt.feature_table import FeatureTable
 from secureboost.gbdt.model import PartyHalf
-from secureboost.gbdt.partner import LABEL_PARTY
 from secureboost.gbdt.policy import Budget, Policy
 from secureboost.gbdt.store import HalfStore, MemoryStore
+from secureboost.partner import LABEL_PARTY
+from secureboost.splitnn.errors import needing_torch
+from secureboost.splitnn.protocol import TRAINER as NET_TRAINER
+from secureboost.splitnn.terms import NetTerms
 from secureboost.trainers import ALIGN_TRAINER, Trainer
 
 MOST_HELD = 8
@@ -119,6 +123,7 @@ def feature_table(
     store: HalfStore | None = None,
     categorical: Sequence[str] | None = None,
     monotone: Mapping[str, int] | None = None,
+    nets: NetTerms | None = None,
     alignments: AlignmentStore | None = None,
     keys: Callable[[], Keys] | None = None,
 ) -> FeatureTable:
@@ -139,6 +144,9 @@ def feature_table(
         Columns to take as categories; text and pandas' "category" are without being named.
     monotone : mapping of column name to sign, optional
         Declared directions of effect, see `features.monotone_signs`.
+    nets : NetTerms, optional
+        What the party allows and keeps of neural networks; by default everything is allowed and
+        halves are kept in memory.
     alignments : AlignmentStore, optional
         In memory by default.
     keys : callable, optional
@@ -173,6 +181,7 @@ def feature_table(
         store=store or MemoryStore(),
         categories=matrix.categories,
         monotone=monotone_signs(monotone, names, matrix.categories, name),
+        terms={NET_TRAINER: nets or NetTerms()},
         alignments=alignments or MemoryAlignments(),
         key_digest=bytes if keys is None else _digest_of(keys),
     )
@@ -218,6 +227,8 @@ class FeatureParty(Party):
     monotone : mapping of column name to sign, optional
         What the party declares of its columns: predictions must not fall (1) or not rise (-1) as
         the column grows. The label party is told the sign, not the name.
+    nets : NetTerms, optional
+        What it allows and keeps of neural networks.
     align : bool or AlignOptions
         Do as a company does whose ids are not known here: common rows are found by the messages of
         an alignment, and rows that are not common are left out of training.
@@ -250,6 +261,7 @@ class FeatureParty(Party):
         policy: Policy | None = None,
         categorical: Sequence[str] | None = None,
         monotone: Mapping[str, int] | None = None,
+        nets: NetTerms | None = None,
         align: bool | AlignOptions = False,
         keys: pd.DataFrame | None = None,
         rules: Mapping[str, str] | None = None,
@@ -261,6 +273,7 @@ class FeatureParty(Party):
                 f"party {name!r}: keys has {len(keys):,} rows for the {len(table):,} of its table."
             )
         self.store = MemoryStore()
+        self.nets = nets or NetTerms()
         self.alignments = MemoryAlignments()
         make = functools.partial(_keys_of, table, keys, rules, duplicates, name)
         self._table = feature_table(
@@ -270,6 +283,7 @@ class FeatureParty(Party):
             store=self.store,
             categorical=categorical,
             monotone=monotone,
+            nets=self.nets,
             alignments=self.alignments,
             keys=make,
         )
@@ -278,6 +292,7 @@ class FeatureParty(Party):
             "policy": policy,
             "categorical": categorical,
             "monotone": monotone,
+            "nets": self.nets,
             "align": align,
             "keys": keys,
             "rules": rules,
@@ -305,6 +320,38 @@ class FeatureParty(Party):
     def half(self, model_id: str) -> PartyHalf | None:
         """Its half of a model, or None."""
         return self.store.load(model_id)
+
+    def to_onnx(self, model_id: str, folder: str | Path) -> list[Path]:
+        """Write its part of a network as ONNX graphs into which raw columns go, checked.
+
+        Raises
+        ------
+        secureboost.errors.ModelError
+            If it has none of that name.
+        secureboost.splitnn.onnx_graph.ExportError
+            See `splitnn.export.write_onnx`.
+        """
+        with needing_torch():
+            from secureboost.splitnn.export import write_onnx
+        return write_onnx(self._net_half(model_id), folder)
+
+    def to_torch(self, model_id: str, folder: str | Path) -> list[Path]:
+        """Write the weights of its part of a network; see `splitnn.export.write_torch`.
+
+        Raises
+        ------
+        secureboost.errors.ModelError
+            If it has none of that name.
+        """
+        with needing_torch():
+            from secureboost.splitnn.export import write_torch
+        return write_torch(self._net_half(model_id), folder)
+
+    def _net_half(self, model_id: str) -> bytes:
+        half = self.nets.store.load(model_id)
+        if half is None:
+            raise ModelError(f"{self.name} keeps no half of model {model_id}.")
+        return half
 
     def release(
         self,

@@ -16,9 +16,11 @@ from secureboost.units import format_bytes, format_seconds
 
 if TYPE_CHECKING:
     from secureboost.estimator import SecureBoostModel
-    from secureboost.gbdt.monitor import History
+    from secureboost.monitor import History
 
 _SECONDS_BETWEEN_LINES = 30.0
+LOSS = "loss"
+"""Name under which the loss of the training rows stands among the metrics, if there is one."""
 
 Values = Mapping[str, Mapping[str, Sequence[float]]]
 """By evaluation set and metric the value after each round."""
@@ -50,7 +52,11 @@ class ProgressBar(TrainingCallback):
     def before_training(self, model: "SecureBoostModel") -> "SecureBoostModel":
         """Show an empty bar."""
         self.close()
-        self._progress = TrainingProgress(model.n_estimators, console=self.console)
+        self._progress = TrainingProgress(
+            getattr(model, "n_epochs", None) or model.n_estimators,
+            console=self.console,
+            round_name="epoch" if hasattr(model, "n_epochs") else "round",
+        )
         self._progress.__enter__()
         return model
 
@@ -95,6 +101,8 @@ class TrainingProgress:
         Default: stderr.
     clock : callable, optional
         Returns seconds; for tests.
+    round_name : str
+        What a round is called.
     """
 
     def __init__(
@@ -103,7 +111,9 @@ class TrainingProgress:
         bytes_sent: Callable[[], int] = lambda: 0,
         console: Console | None = None,
         clock: Callable[[], float] = time.monotonic,
+        round_name: str = "round",
     ) -> None:
+        self._round_name = round_name
         self._console = console or Console(stderr=True, highlight=False, markup=False)
         self._clock = clock
         self._n_rounds = n_rounds
@@ -212,7 +222,7 @@ class TrainingProgress:
         return ", ".join(part for part in parts if part)
 
     def _rounds_text(self, *, short: bool) -> str:
-        return f"{self._done} of {self._n_rounds} rounds"
+        return f"{self._done} of {self._n_rounds} {self._round_name}s"
 
     def _print_line(self, now: float) -> None:
         self._line_printed, self._line_of = now, self._done
@@ -221,6 +231,8 @@ class TrainingProgress:
 
 def metric_text(values: Values, *, short: bool = False) -> str:
     """The last metric of each evaluation set: ``"auc: train 0.8123, test 0.7712"``.
+
+    The loss, if there is one, comes in front: ``"loss 0.4312, auc: ..."``.
 
     Parameters
     ----------
@@ -232,11 +244,13 @@ def metric_text(values: Values, *, short: bool = False) -> str:
     now = {name: by_metric for name, by_metric in values.items() if by_metric}
     if not now:
         return ""
-    metric = list(next(iter(now.values())))[-1]
+    first = next(iter(now.values()))
+    metric = list(first)[-1]
+    loss = f"{LOSS} {first[LOSS][-1]:.4f}, " if LOSS in first and metric != LOSS else ""
     shown = {name: f"{by_metric[metric][-1]:.4f}" for name, by_metric in now.items()}
     if short:
-        return f"{metric} {'/'.join(shown.values())}"
-    return f"{metric}: {', '.join(f'{name} {value}' for name, value in shown.items())}"
+        return f"{loss}{metric} {'/'.join(shown.values())}"
+    return f"{loss}{metric}: {', '.join(f'{name} {value}' for name, value in shown.items())}"
 
 
 class _Bar:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from secureboost.eval_metrics import get_metric
 from secureboost.metrics import evaluate
 from secureboost.objectives import Objective
+from secureboost.splitnn.several import names_of
 
 HEADINGS = {
     "auc": "AUC",
@@ -22,7 +23,14 @@ HEADINGS = {
     "mae": "MAE",
     "r2": "R2",
 }
-"""How tables call a number; others go by their names."""
+"""How tables call a number; others go by their names (`heading`)."""
+
+
+def heading(name: str) -> str:
+    """How tables call a number; of a label its name comes behind."""
+    metric, colon, label = name.partition(":")
+    return f"{HEADINGS.get(metric, metric)}{colon}{label}"
+
 
 _DEVIANCES = {
     "count:poisson": "poisson-deviance",
@@ -61,20 +69,20 @@ def measure(objective: Objective, y: NDArray[Any], prediction: NDArray[np.float6
     Parameters
     ----------
     objective : Objective
-    y : array of shape (n_rows,)
+    y : array of shape (n_rows,) or (n_rows, n_labels)
         Labels as the objective takes them: 0 and 1, numbers of classes, or numbers.
     prediction : array of shape (n_rows,) or (n_rows, K), float64
-        Probabilities of class 1, of every class, or predicted numbers.
+        Probabilities of class 1, of every class or label, or predicted numbers.
 
     Raises
     ------
     DataError
         For two classes as `metrics.evaluate`.
     """
+    if labels := names_of(objective):
+        return Quality(len(y), _of_labels(labels, y, prediction))
     if objective.task == "binary":
-        found = evaluate(y, prediction)
-        names = ("auc", "ks", "gini", "log_loss", "brier")
-        return Quality(found.rows, {name: getattr(found, name) for name in names})
+        return Quality(len(y), _of_two_classes(y, prediction))
     values = _of_classes if objective.task == "multiclass" else _of_numbers
     return Quality(len(y), values(objective, y.astype(np.float64), prediction))
 
@@ -95,11 +103,28 @@ def quality_table(
 ) -> tuple[tuple[str, ...], list[tuple[object, ...]]]:
     """Heads and rows of a table, a fold per row; None where a fold lacks a number."""
     names = list(dict.fromkeys(name for found in folds.values() for name in found.values))
-    heads = ("fold", "rows", *(HEADINGS.get(name, name) for name in names))
+    heads = ("fold", "rows", *map(heading, names))
     return heads, [
         (fold, found.rows, *(found.values.get(name) for name in names))
         for fold, found in folds.items()
     ]
+
+
+def _of_two_classes(y: NDArray[Any], prediction: NDArray[np.float64]) -> dict[str, float]:
+    found = evaluate(y, prediction)
+    return {name: getattr(found, name) for name in ("auc", "ks", "gini", "log_loss", "brier")}
+
+
+def _of_labels(
+    labels: Sequence[str], y: NDArray[Any], prediction: NDArray[np.float64]
+) -> dict[str, float]:
+    """AUC, KS and log-loss of each label, by the names that metrics of training have."""
+    found = [_of_two_classes(y[:, place], prediction[:, place]) for place in range(len(labels))]
+    return {
+        f"{name}: {label}": of_label[name]
+        for name in ("auc", "ks", "log_loss")
+        for label, of_label in zip(labels, found, strict=True)
+    }
 
 
 def _of_classes(

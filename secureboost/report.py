@@ -6,28 +6,26 @@ the label party like the model does.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from numpy.typing import ArrayLike, NDArray
 from sklearn.metrics import roc_auc_score
 
-from secureboost._version import __version__
-from secureboost.charts import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, Chart
+from secureboost.charts import Chart
 from secureboost.errors import DataError
 from secureboost.figures import (
     MAX_LINES,
     class_chart,
+    labels_chart,
     number_charts,
     roc_chart,
     score_charts,
     training_chart,
 )
 from secureboost.objectives import Objective, make_objective
-from secureboost.quality import HEADINGS, measure
-from secureboost.units import format_bytes, format_seconds
+from secureboost.pages import render_page
+from secureboost.quality import heading, measure
 
 MAX_MODELS = MAX_LINES
 
@@ -62,7 +60,7 @@ class Report:
     Attributes
     ----------
     title : str
-    labels : array of shape (n_rows,)
+    labels : array of shape (n_rows,) or (n_rows, n_labels)
         Labels of the test rows: 0 or 1, numbers of classes, or numbers.
     models : sequence of ModelResult
         One to four, in the order of the table; score distributions are drawn for `main_model`.
@@ -75,7 +73,7 @@ class Report:
     objective : Objective
         What was learnt; decides which numbers and charts are shown. Two classes by default.
     classes : sequence of str
-        Names of the classes, where there are several.
+        Names of the classes, or of the labels, where there are several.
     curves : mapping of str to mapping of str to sequence of float
         By metric and fold the value after each round; drawn from four rounds on.
     rounds_kept : int, optional
@@ -122,13 +120,10 @@ def render_report(report: Report) -> str:
         for model in report.models
     ]
     names = list(dict.fromkeys(name for quality in found for name in quality.values))
-    page = Environment(
-        loader=PackageLoader("secureboost"), autoescape=True, undefined=StrictUndefined
-    )
-    page.filters.update(bytes=format_bytes, seconds=format_seconds)
-    return page.get_template("report.html").render(
+    return render_page(
+        "report.html",
         report=report,
-        heads=[HEADINGS.get(name, name) for name in names],
+        heads=[heading(name) for name in names],
         rows=[
             (model, [quality.values.get(name) for name in names])
             for model, quality in zip(report.models, found, strict=True)
@@ -137,10 +132,6 @@ def render_report(report: Report) -> str:
         by_class=_class_rows(report, labels),
         charts=_charts(report, labels),
         total_seconds=sum(seconds for _, seconds in report.times),
-        size=(WIDTH, HEIGHT),
-        plot=(LEFT, TOP, WIDTH - RIGHT, HEIGHT - BOTTOM),
-        made=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        version=__version__,
     )
 
 
@@ -153,11 +144,19 @@ def write_report(report: Report, path: str | Path) -> None:
 def _describe_rows(report: Report, labels: NDArray[np.float64]) -> str:
     """Say how many rows were scored, and what they are like."""
     like = {
-        "binary": f"{100 * labels.mean():.1f} % of class 1",
+        "binary": f"{', '.join(_shares(report, labels))} % of class 1",
         "multiclass": f"{len(report.classes)} classes",
         "regression": f"{labels.mean():.4g} on average",
     }
     return f"{len(labels):,} test rows, {like[report.objective.task]}"
+
+
+def _shares(report: Report, labels: NDArray[np.float64]) -> list[str]:
+    """Percentages of ones, of each label."""
+    if labels.ndim == 1:
+        return [f"{100 * labels.mean():.1f}"]
+    shares = 100 * labels.mean(axis=0)
+    return [f"{name} {share:.1f}" for name, share in zip(report.classes, shares, strict=True)]
 
 
 def _charts(report: Report, labels: NDArray[np.float64]) -> list[Chart]:
@@ -165,7 +164,9 @@ def _charts(report: Report, labels: NDArray[np.float64]) -> list[Chart]:
     main = report.models[report.main_model]
     scores = np.asarray(main.scores, dtype=np.float64)
     charts: list[Chart]
-    if report.objective.task == "binary":
+    if labels.ndim == 2:
+        charts = [labels_chart(labels, scores, report.classes, main.name)]
+    elif report.objective.task == "binary":
         positive = labels == 1
         curves = [(model.name, positive, np.asarray(model.scores)) for model in report.models]
         charts = [roc_chart(curves), *score_charts(labels, scores, main.name)]

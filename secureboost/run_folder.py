@@ -27,18 +27,24 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from secureboost.errors import ConfigError
-from secureboost.estimator import CHECKPOINT_FILE, SecureBoostModel
+from secureboost.estimator import CHECKPOINT_FILE
 from secureboost.files import leftovers, remove, write_atomically
+from secureboost.kinds import kind_of
+from secureboost.kinds.base import Model
 from secureboost.outcome import RunData, RunResult
 from secureboost.planning.compare import Compared
 from secureboost.report import Report, write_report
+from secureboost.trainers import MODEL_TRAINERS
 
 LOG_FILE, MODEL_FOLDER, METRICS_FILE = "log.jsonl", "model", "metrics.json"
 ALIGNMENT_FOLDER = "aligned"
 SCORE = "score"
 """Column of scores; of several classes `SCORE`, an underscore and the class."""
 
-_OF_A_MODEL = (METRICS_FILE, "scores.csv", "report.html", f"{MODEL_FOLDER}/*.json")
+_OF_A_MODEL = (
+    *(METRICS_FILE, "scores.csv", "report.html"),
+    *(f"{MODEL_FOLDER}/*{Path(trainer.label_file).suffix}" for trainer in MODEL_TRAINERS.values()),
+)
 
 
 def prepare_folder(out: Path, *, force: bool, resume: bool = False) -> Path:
@@ -93,7 +99,7 @@ def prepare_folder(out: Path, *, force: bool, resume: bool = False) -> Path:
     return out
 
 
-def save_model(out: Path, model: SecureBoostModel) -> None:
+def save_model(out: Path, model: Model) -> None:
     """Save the model; what an earlier run left of another one goes away."""
     for pattern in _OF_A_MODEL:
         for old in (*out.glob(pattern), *leftovers(out / pattern)):
@@ -136,20 +142,14 @@ def write_run(
         "parameters": half.parameters,
         "hold_out": data.hold_out,
         "rows": None if data.joined is None else data.joined.as_json(),
-        "times": {
-            party: {
-                "cpu_seconds": times.cpu_seconds,
-                "phases": {name: dataclasses.asdict(p) for name, p in times.phases.items()},
-            }
-            for party, times in result.model.times_.items()
-        },
+        "times": kind_of(result.model).times_as_json(result.model),
         "planned": [dataclasses.asdict(row) for row in planned],
     }
     write_atomically(out / METRICS_FILE, msgspec.json.format(msgspec.json.encode(metrics)))
     fold_of_row = np.empty(len(data.y), dtype=object)
     for name, rows in data.folds.items():
         fold_of_row[rows] = name
-    table = score_table(data.X.index, fold_of_row, result.scores, result.classes)
+    table = score_table(data.X.index, fold_of_row, result.scores, result.names)
     write_scores(out / "scores.csv", table)
     write_report(report, out / "report.html")
     remove(out / CHECKPOINT_FILE)

@@ -130,9 +130,19 @@ def _decode(value: Any, kind: Any, path: str, folder: Path) -> Any:
             return kind(**decoded)
         except ConfigError as error:
             raise ConfigError(error.message, _join(path, error.path)) from None
+    table = _table_of(kind)
+    if table is not None:
+        return _decode(value, table, path, folder)
     if kind in (Path, Path | None):
         return (folder / Path(_convert(value, _Text, path)).expanduser()).resolve()
     return _convert(value, kind, path)
+
+
+def _table_of(kind: Any) -> type[Struct] | None:
+    """The structure of a table that may be absent; None if `kind` is no such table."""
+    kinds = [choice for choice in get_args(kind) if choice is not type(None)]
+    one = kinds[0] if len(kinds) == 1 else None
+    return one if isinstance(one, type) and issubclass(one, Struct) else None
 
 
 def _convert(value: Any, kind: Any, path: str) -> Any:

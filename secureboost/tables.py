@@ -83,22 +83,32 @@ def joined_ids(columns: pd.DataFrame) -> pd.Index:
 
 
 def take_target(
-    frame: pd.DataFrame, target: str, party: str = ""
-) -> tuple[pd.DataFrame, "pd.Series[Any]"]:
+    frame: pd.DataFrame, target: str | Sequence[str], party: str = ""
+) -> tuple[pd.DataFrame, Any]:
     """Separate the label from the features.
+
+    Parameters
+    ----------
+    frame : DataFrame
+    target : str or sequence of str
+        Its column, or the columns of several labels.
+    party : str
+        For messages.
 
     Returns
     -------
     features : DataFrame
-    target : Series
+    target : Series, or a DataFrame of several labels
 
     Raises
     ------
     DataError
-        If the column is not there.
+        If a column is not there.
     """
-    check_column(target, [str(column) for column in frame.columns], "target", party)
-    return frame.drop(columns=target), frame[target]
+    names = [target] if isinstance(target, str) else list(target)
+    for name in names:
+        check_column(name, [str(column) for column in frame.columns], "target", party)
+    return frame.drop(columns=names), frame[target if isinstance(target, str) else names]
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ Everything is checked here, over all rows and before anybody is connected to, so
 positions in the file and no hours are lost.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -19,9 +20,10 @@ from secureboost.data import (
 )
 from secureboost.dates import out_of_time
 from secureboost.errors import ConfigError, DataError, did_you_mean
-from secureboost.estimator import SecureBoostModel
 from secureboost.eval_metrics import EvalMetric
 from secureboost.features import feature_matrix
+from secureboost.kinds import kind_of
+from secureboost.kinds.base import Model
 from secureboost.objectives import Objective, make_objective
 from secureboost.objectives.base import Task
 from secureboost.outcome import RunData
@@ -29,9 +31,9 @@ from secureboost.tables import take_target
 
 
 def read_data(
-    model: SecureBoostModel,
+    model: Model,
     table: pd.DataFrame,
-    target: str,
+    target: str | Sequence[str],
     hold_out: HoldOut,
     *,
     positive: object = None,
@@ -41,12 +43,12 @@ def read_data(
 
     Parameters
     ----------
-    model : SecureBoostModel
+    model : Model
         From `make_model`; says what is learnt.
     table : DataFrame
         Indexed by id.
-    target : str
-        Its column with the label.
+    target : str or sequence of str
+        Its column with the label, or the columns of several labels.
     hold_out : HoldOut
     positive : object
         The class to predict, see `data.encode_labels`.
@@ -57,19 +59,35 @@ def read_data(
     ------
     ConfigError, DataError
     """
+    kind = kind_of(model)
     frame, column = take_target(table, target, file)
     X, dates = take_dates(frame, hold_out.date, file)
     task = task_of(model.objective)
-    y = read_labels(column, task, positive, file)
+    several = isinstance(column, pd.DataFrame)
+    if several and not kind.takes_several_labels:
+        raise ConfigError(
+            "names several labels, which only networks learn; name one, or set trainer to splitnn",
+            "target",
+        )
+    read = _read_several if several else read_labels
+    y = read(column, task, positive, file)
     feature_matrix(X, file, categorical=model.categorical_features)
     folds = make_folds(y, task, hold_out, dates, file)
     if model.early_stopping_rounds is not None and "test" not in folds:
         raise ConfigError(
             "early_stopping_rounds needs rows that are held out; set test_size or test_from",
-            "model",
+            kind.section,
         )
-    n_classes = len(np.unique(y)) if task == "multiclass" else 2
-    objective = model._make_objective(n_classes)
+    train = folds["train"]
+    of_training = column.iloc[train] if several else y[train]
+    try:
+        objective = model._targets(of_training, np.ones(len(train)))[2]
+    except DataError:
+        raise
+    except ValueError as error:
+        raise ConfigError(str(error), kind.section) from error
+    if task == "multiclass":  # training rows have all classes
+        objective = model._make_objective(len(np.unique(y)))
     record = {
         "test_size": None if hold_out.test_from else hold_out.share,
         "seed": None if hold_out.date else hold_out.seed,
@@ -77,13 +95,7 @@ def read_data(
         "test_from": hold_out.test_from,
     }
     data = RunData(X, y, objective, folds, record)
-    check_metrics(model._metrics(objective), objective, data.targets, folds)
-    try:
-        model._targets(y[folds["train"]], np.ones(len(folds["train"])))
-    except DataError:
-        raise
-    except ValueError as error:
-        raise ConfigError(str(error), "model") from error
+    check_metrics(kind.metrics(model, objective), objective, data.targets, folds)
     return data
 
 
@@ -145,7 +157,8 @@ def make_folds(
 
     Parameters
     ----------
-    y : array of shape (n_rows,)
+    y : array of shape (n_rows,), or (n_rows, n_labels)
+        Of several labels the first one's shares are kept.
     task : {"binary", "multiclass", "regression"}
     hold_out : HoldOut
     dates : Series of shape (n_rows,), optional
@@ -167,10 +180,12 @@ def make_folds(
         return {"train": np.arange(len(y))}
     else:
         stratify = task != "regression"
-        train, test = stratified_holdout(y, hold_out.share, hold_out.seed, stratify=stratify)
+        first = y if y.ndim == 1 else y[:, 0]
+        train, test = stratified_holdout(first, hold_out.share, hold_out.seed, stratify=stratify)
     folds = {"train": train, "test": test}
     if task != "regression":
-        _check_classes(y, folds, task, file)
+        for label in np.atleast_2d(y.T):
+            _check_classes(label, folds, task, file)
     return folds
 
 
@@ -224,6 +239,21 @@ def check_metrics(
         raise
     except ValueError as error:
         raise DataError(str(error)) from error
+
+
+def _read_several(
+    columns: pd.DataFrame, task: Task, positive: object, file: str
+) -> NDArray[np.float64]:
+    """Check the columns of several labels; each is 0 or 1. See `read_labels`."""
+    if positive is not None or task != "binary":
+        raise ConfigError(
+            "several labels are 0 or 1 each; leave positive and objective out", "target"
+        )
+    read = [
+        encode_labels(values, None, f"{file}, label {str(name)!r}")
+        for name, values in columns.items()
+    ]
+    return np.stack(read, axis=1).astype(np.float64)
 
 
 def _numbers(column: "pd.Series[Any]", file: str) -> NDArray[np.float64]:

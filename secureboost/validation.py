@@ -20,13 +20,14 @@ from secureboost.aligned_rows import Agreements
 from secureboost.alignment_progress import shown_by
 from secureboost.common_rows import Given, keep_common
 from secureboost.errors import ConfigError, DataError, did_you_mean
-from secureboost.estimator import TRAINER, Federation, SecureBoostModel
+from secureboost.estimator import Federation, SecureBoostModel
+from secureboost.fitting import check_callbacks
 from secureboost.gbdt.label import booster_params
-from secureboost.gbdt.monitor import History
-from secureboost.gbdt.partner import open_session
 from secureboost.inputs import row_weights
-from secureboost.partners import agree_on_rows, check_parties, make_partners
+from secureboost.monitor import History
+from secureboost.partners import agree_on_rows, check_parties, make_partners, open_partners
 from secureboost.party import Party
+from secureboost.trainers import GBDT_TRAINER
 
 TRAIN, TEST = "train", "test"
 
@@ -372,7 +373,7 @@ class _Plan:
 def _plan(model: SecureBoostModel, given: Given, parties: Sequence[Party], folds: Any) -> _Plan:
     """Draw the folds among the rows that all parties have."""
     splits = _splits(model, given, folds)
-    with shown_by(model._callbacks(), given.index, parties) as progress:
+    with shown_by(check_callbacks(model.callbacks), given.index, parties) as progress:
         agreements = agree_on_rows(parties, given.index, progress=progress)
     common = keep_common(given, agreements)
     if common is not given:
@@ -394,8 +395,8 @@ def _federation(
         yield Federation(keep=False)
         return
     key = make_key() if make_key is not None else model._generate_key()
-    partners = make_partners(plan.parties, plan.given.index, TRAINER, plan.agreements)
-    with open_session(partners) as session:
+    partners = make_partners(plan.parties, plan.given.index, GBDT_TRAINER, plan.agreements)
+    with open_partners(partners, GBDT_TRAINER) as session:
         yield Federation(
             make_key=lambda: key, session=session, keep=False, agreements=plan.agreements
         )

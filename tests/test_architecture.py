@@ -28,13 +28,24 @@ TALKERS = {
     f"secureboost.gbdt.{name}"
     for name in (
         *("protocol", "feature", "feature_tree", "feature_table", "feature_sums"),
-        *("feature_bins", "feature_routes", "feature_rows", "feature_splits", "feature_start"),
+        *("feature_bins", "feature_routes", "feature_splits", "feature_start"),
         "feature_training",
-        *("feature_rows", "agreement", "checkpoint", "constraints"),
-        *("label", "remote", "partner", "scoring"),
+        *("agreement", "checkpoint", "constraints"),
+        *("label", "remote", "scoring"),
     )
 }
 """The modules of the tree trainer that may know parties and ciphers."""
+
+
+QUIET_NETS = (
+    *("batches", "bottoms", "inputs", "learner", "make", "network", "top", "trainer", "trainable"),
+    *("model", "optimisers", "options", "params", "payload", "plan", "policy", "store", "table"),
+    *("tensors", "threads", "randomness", "errors"),
+)
+"""The modules of the network trainer that know no parties."""
+
+EXTRAS = ("torch", "safetensors", "onnx", "onnxruntime", "dp_accounting")
+"""Packages of extras that only networks use."""
 
 
 def is_type_checking(node: ast.AST) -> bool:
@@ -122,9 +133,11 @@ def test_the_foundations_know_nothing_above_them():
 
 def test_nothing_below_imports_the_estimator_or_the_command_line():
     above = {"secureboost", "secureboost.__main__", "secureboost.run"}
-    above |= {name for name in FILES if is_in(name, "secureboost.cli")}
+    kinds = {name for name in FILES if is_in(name, "secureboost.kinds")}
+    above |= {name for name in FILES if is_in(name, "secureboost.cli")} | kinds
     tops = ["secureboost.api", "secureboost.run", "secureboost.summary"]
     assert not offences(set(FILES) - above - set(tops), *tops, "secureboost.cli")
+    assert not offences(kinds, "secureboost.run", "secureboost.summary", "secureboost.cli")
     assert not offences(tops, "secureboost.cli")
 
 
@@ -135,6 +148,31 @@ def test_gbdt_does_not_know_who_calls_it():
         for name in ("api", "run", "cli", "trainers", "party", "partners", "splitnn", "config")
     ]
     assert not offences(gbdt, *outside)
+
+
+def test_networks_know_no_trees_and_trees_know_no_networks():
+    nets = {name for name in FILES if is_in(name, "secureboost.splitnn")}
+    assert {"secureboost.splitnn.trainer", "secureboost.splitnn.feature"} <= nets
+    assert not offences(nets, "secureboost.gbdt", "crypto")
+    assert not offences({n for n in FILES if is_in(n, "secureboost.gbdt")}, "secureboost.splitnn")
+
+
+def test_only_networks_know_torch_and_not_all_of_them():
+    """Messages, rules and stores of a feature party must load where it is missing."""
+    nets = {name for name in FILES if is_in(name, "secureboost.splitnn")}
+    assert not offences(set(FILES) - nets, *EXTRAS)
+    light = ("protocol", "body_protocol", "masking_protocol", "transitions", "terms", "policy")
+    light += ("store", "options", "errors", "table", "payload")
+    modules = [f"secureboost.splitnn.{name}" for name in light]
+    assert not set(EXTRAS) & loaded_by("import " + ", ".join(modules))
+    assert not set(EXTRAS) & loaded_by("import secureboost.party, secureboost.trainers")
+
+
+def test_networks_that_talk_to_partners_are_few():
+    nets = {name for name in FILES if is_in(name, "secureboost.splitnn")}
+    quiet = {f"secureboost.splitnn.{name}" for name in QUIET_NETS}
+    assert quiet <= nets
+    assert not offences(quiet, "parties")
 
 
 def test_aligning_and_training_do_not_know_each_other():

@@ -1,4 +1,4 @@
-"""The scorecard example as a script and as a notebook, at small size, with a key of full length."""
+"""The examples at small size, with a key of full length; the scorecard as a notebook, too."""
 
 import json
 import os
@@ -53,6 +53,23 @@ def test_the_script_runs_on_generated_tables(tmp_path):
     printed = run([SCRIPT], tmp_path, SECUREBOOST_DATA="")
     assert printed.startswith("generated portfolio: 900 of 1800 customers of both companies")
     check(printed, tmp_path)
+
+
+def test_trees_and_a_network_are_compared(tmp_path):
+    for package in ("torch", "safetensors"):
+        pytest.importorskip(package, reason="make test-nn installs it")
+    small = {"EPOCHS": "3", "TREES_AND_NET_OUT": str(tmp_path)}
+    printed = run([EXAMPLES / "trees_and_net.py"], tmp_path, **small | {"ROUNDS": "2"})
+    assert "900 rows are common to all" in printed
+    rows = {line.split("  ")[0]: line.split() for line in printed.splitlines()}
+    assert rows.keys() >= {"trees", "network", "trees, lender alone", "network, lender alone"}
+    for name in ("trees", "network"):
+        auc, _ks, _seconds, megabytes = map(float, rows[name][1:5])
+        assert auc > 0.6
+        assert megabytes > 0.1
+    assert "a gradient for each customer" in printed
+    if find_spec("matplotlib"):
+        assert (tmp_path / "trees_and_net.png").is_file()
 
 
 @pytest.mark.data

@@ -25,14 +25,23 @@ from secureboost.align.policy import AlignPolicy, kept_align_budget
 from secureboost.align.signer import Signer, kept_signature_budget
 from secureboost.align.table import AlignTable
 from secureboost.alignment import AlignmentStore, FolderAlignments
+from secureboost.cli.answering_nets import net_terms, refuse_nets
 from secureboost.cli.passphrase import read_passphrase
 from secureboost.config import ServeConfig
 from secureboost.errors import ConfigError
+from secureboost.gbdt.feature_table import FeatureTable
 from secureboost.gbdt.policy import Policy, kept_budget
 from secureboost.gbdt.store import FolderStore
 from secureboost.keyed_table import KeyColumns, KeyedTable, read_keyed_table
 from secureboost.party import data_digest, feature_table
-from secureboost.trainers import ALIGN_TRAINER, Trainer, codec_of, get_model_trainer
+from secureboost.trainers import (
+    ALIGN_TRAINER,
+    GBDT_TRAINER,
+    NET_TRAINER,
+    Trainer,
+    codec_of,
+    get_model_trainer,
+)
 
 BUDGET_FILE = "budget.json"
 ALIGNMENTS, INTERRUPTED = "alignments", "interrupted"
@@ -63,22 +72,23 @@ def answer_everything(config: ServeConfig, passphrase_file: Path | None = None) 
     ------
     ConfigError, DataError, parties.errors.CertificateError, crypto.errors.CryptoError
     """
-    trainer, party = get_model_trainer(config.trainer), our_name(config)
+    served, party = served_trainers(config), our_name(config)
     store, alignments = open_store(config.store), open_alignments(config.store)
     signer = read_signer(config, passphrase_file)
     keyed = read_keyed_table(config.data.file, config.data.id, config.align)
     frame, digest = keyed.frame, keyed.read_keys().digest()
     log.info("%s holds %d rows and %d columns", party, len(frame), frame.shape[1])
-    policy = Policy(**msgspec.structs.asdict(config.policy))
+    policy, data = Policy(**msgspec.structs.asdict(config.policy)), data_digest(frame)
     table = feature_table(
         party,
         frame if keyed.comparable else frame.reset_index(drop=True),
         policy=policy,
-        budget=kept_budget(policy, config.store / BUDGET_FILE, data_digest(frame)),
+        budget=kept_budget(policy, config.store / BUDGET_FILE, data),
         store=store,
         categorical=config.data.categorical,
         monotone=config.data.monotone,
         alignments=alignments,
+        nets=net_terms(config, data) if NET_TRAINER in served else None,
     )
     table = dataclasses.replace(
         table,
@@ -88,13 +98,29 @@ def answer_everything(config: ServeConfig, passphrase_file: Path | None = None) 
     )
     timed = keyed if config.align.time is not None else None
     rows = align_table(config, party, alignments, keyed.source, timed, digest, signer)
-    return _answer(
-        party,
-        {
-            ALIGN_TRAINER: lambda asker: ALIGN_TRAINER.open_session(rows, asker=asker, n_jobs=-1),
-            trainer: lambda _asker: trainer.open_session(table, n_jobs=-1),
-        },
-    )
+    log.info("trainers: %s", ", ".join(trainer.name for trainer in served))
+    answered: dict[Trainer, Open] = {NET_TRAINER: refuse_nets}
+    for trainer in served:
+        answered[trainer] = partial(_open, trainer, table)
+    answered[ALIGN_TRAINER] = lambda asker: ALIGN_TRAINER.open_session(rows, asker=asker, n_jobs=-1)
+    return _answer(party, answered)
+
+
+def served_trainers(config: ServeConfig) -> list[Trainer]:
+    """The trainers of models that are served: the one that is named, or trees and perhaps nets.
+
+    Raises
+    ------
+    ConfigError
+        If there is none of that name.
+    """
+    if config.trainer is not None:
+        return [get_model_trainer(config.trainer)]
+    return [GBDT_TRAINER] if config.nets is None else [GBDT_TRAINER, NET_TRAINER]
+
+
+def _open(trainer: Trainer, table: FeatureTable, _asker: str) -> Service:
+    return trainer.open_session(table, n_jobs=-1)
 
 
 def answer_alignments(

@@ -13,14 +13,20 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
 
+from secureboost.splitnn.errors import CPU_INDEX
+
 MIN_PYTHON = (3, 11)
 _MODULES = {"grpcio": "grpc", "scikit-learn": "sklearn"}
 _CHECKED_APART = {"rbcl"}
 """Alignment goes on without it, so its absence is no failure; see `alignment_group`."""
 _EXTRAS = {
-    "phe": ("phe", "scheme='phe'", "secureboost[phe]"),
-    "pyarrow": ("pyarrow", "reading Parquet", "secureboost[parquet]"),
+    "phe": ("phe", "scheme='phe'", "'secureboost[phe]'"),
+    "pyarrow": ("pyarrow", "reading Parquet", "'secureboost[parquet]'"),
+    "torch": ("torch", "training networks", f"'secureboost[nn]' --extra-index-url {CPU_INDEX}"),
+    "safetensors": ("safetensors", "keeping networks", "'secureboost[nn]'"),
+    "dp-accounting": ("dp_accounting", "what noise guarantees", "'secureboost[dp]'"),
 }
+"""By distribution: its module, what needs it, how it is installed."""
 
 
 class Status(StrEnum):
@@ -119,13 +125,13 @@ def dependencies() -> list[Check]:
 
 def extras() -> Iterator[Check]:
     """Say which optional packages are there; their absence is no fault."""
-    for distribution, (module, purpose, extra) in _EXTRAS.items():
+    for distribution, (module, purpose, wanted) in _EXTRAS.items():
         problem, version = _try_import(module, distribution)
         if importlib.util.find_spec(module) is None:
-            found = f"not installed; only {purpose} needs it: pip install '{extra}'"
+            found = f"not installed; only {purpose} needs it: pip install {wanted}"
             yield Check(f"optional {distribution}", Status.OK, found)
         elif problem:
-            remedy = f"Run: pip install --force-reinstall '{extra}'"
+            remedy = f"Run: pip install --force-reinstall {wanted}"
             yield Check(f"optional {distribution}", Status.WARN, problem, remedy)
         else:
             yield Check(f"optional {distribution}", Status.OK, f"{version}, for {purpose}")

@@ -2,6 +2,7 @@
 
 from secureboost.cli import (  # noqa: F401 - importing registers
     align,
+    audit,
     cert,
     cv,
     demo,

@@ -135,6 +135,7 @@ def exit_code(error: BaseException) -> ExitCode:
     # Only a failing command needs these, and --help must stay fast.
     from crypto import errors as crypto
     from parties import errors as parties
+    from secureboost.splitnn import errors as nets
 
     codes: list[tuple[tuple[type[BaseException], ...], ExitCode]] = [
         ((Terminated,), ExitCode.TERMINATED),
@@ -155,6 +156,8 @@ def exit_code(error: BaseException) -> ExitCode:
                 ConfigError,
                 crypto.CapacityError,
                 crypto.UnavailableError,
+                nets.DivergedError,
+                nets.TorchMissingError,
                 parties.PartyNameError,
                 parties.ListenError,
             ),

@@ -10,7 +10,7 @@ from secureboost.cli.options import RegistryFile
 
 if TYPE_CHECKING:
     from secureboost.cli.validating import Problem
-    from secureboost.gbdt.monitor import History
+    from secureboost.monitor import History
     from secureboost.runs import Record
     from secureboost.validation import CVResult, Round
 

@@ -1,11 +1,12 @@
 """``secureboost demo``: two companies' processes train one model on this machine.
 
 Everything is what two companies would use: their tables and configuration files, certificates,
-`secureboost serve` in a process of its own, mutual TLS, 2048-bit Paillier. What only a demo can do
-comes last: put both companies' tables and halves together and compare.
+`secureboost serve` in a process of its own, mutual TLS, and for trees 2048-bit Paillier. What only
+a demo can do comes last: put both companies' tables and halves together and compare.
 """
 
 import contextlib
+import json
 import os
 import shutil
 import subprocess
@@ -15,21 +16,31 @@ from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from secureboost.cli.app import command
+from secureboost.cli.options import TrainerName
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from secureboost.kinds import Model
     from secureboost.outcome import RunData, RunResult
     from secureboost.portfolio import Portfolio
 
 MODEL = {"max_depth": 4, "max_bin": 32, "min_child_samples": 20}
-TREES = 20
+NET = {"batch_size": 256, "learning_rate": 0.002, "cut_width": 16, "dtype": "float64"}
+"""In double precision, and with a stated seed, a split network is equal to the pooled one."""
+TREES, EPOCHS = 20, 10
 TEST_SIZE = 0.2
+NETS = """
+[nets]
+min_batch_rows = 64
+max_width = 16
+"""
+"""What the bureau allows of networks; with it `secureboost serve` wants torch."""
 STOP_SECONDS = 10.0
 
 
@@ -39,27 +50,38 @@ def demo(
         Path | None, typer.Option(help="Folder of the run. Default: runs/demo-<time>.")
     ] = None,
     rows: Annotated[int, typer.Option(min=500, help="Customers of both companies.")] = 10000,
+    trainer: TrainerName = None,
     trees: Annotated[int, typer.Option(min=1, help="Trees.")] = TREES,
+    epochs: Annotated[int, typer.Option(min=1, help="Epochs of a network.")] = EPOCHS,
     key_bits: Annotated[int, typer.Option(help="Length of the key, at least 2048.")] = 2048,
     force: Annotated[
         bool, typer.Option("--force", help="Write into a folder that is not empty.")
     ] = False,
 ) -> None:
-    """Watch a lender and a credit bureau train one model over mutual TLS, and compare it."""
+    """Watch a lender and a credit bureau train one model over mutual TLS, and compare it.
+
+    Trees by default; --trainer splitnn trains a neural network that is split between them.
+    """
     from secureboost.cli.aligning import common_data
     from secureboost.cli.console import stderr
     from secureboost.cli.train import label_data, remote_parties
     from secureboost.cli.training import logged, print_times, train_logged
     from secureboost.config import load_train_config
     from secureboost.keyed_table import read_keyed_table
+    from secureboost.kinds import get_kind
     from secureboost.portfolio import make_raw_portfolio
-    from secureboost.run import make_model, run
+    from secureboost.run import run
     from secureboost.run_folder import LOG_FILE, prepare_folder, write_run
     from secureboost.summary import make_report
+    from secureboost.trainers import GBDT_TRAINER
 
     say = stderr().print
-    parameters = MODEL | {"n_estimators": trees, "key_bits": key_bits}
-    model = make_model(parameters)  # tells a bad value before anything is written
+    kind = get_kind(trainer or GBDT_TRAINER.name)
+    parameters: dict[str, Any] = MODEL | {"n_estimators": trees, "key_bits": key_bits}
+    way = f"under {key_bits}-bit Paillier"
+    if kind.section == "net":
+        parameters, way = NET | {"n_epochs": epochs, "random_state": 0}, "a split network"
+    model = kind.make_model(parameters, "")  # tells a bad value before anything is written
     out = prepare_folder(out or Path("runs") / f"demo-{datetime.now():%Y%m%d-%H%M%S}", force=force)
     portfolio = make_raw_portfolio(rows)
     lender, bureau = portfolio.lender, portfolio.bureau
@@ -67,12 +89,12 @@ def demo(
         f"A lender has {len(lender):,} customers ({lender.shape[1] - 1} columns, and who "
         f"defaulted), a credit bureau {len(bureau):,} people ({bureau.shape[1]} columns)."
     )
-    write_companies(out, portfolio, parameters)
+    write_companies(out, portfolio, model.trainer.name, kind.section, parameters)
     with logged(out / "lender" / LOG_FILE) as log:
         with bureau_process(out / "bureau") as address:
             say(
                 "The bureau's process listens. They find whom they have in common, then train "
-                f"under {key_bits}-bit Paillier."
+                f"{way}."
             )
             config = load_train_config(
                 out / "lender" / "train.toml", [f'party.bureau.address="{address}"']
@@ -83,8 +105,9 @@ def demo(
                     keyed, parties, config.align, partial(label_data, config, model), log
                 )
                 federated = train_logged(data, parties, model, out / "lender", log)
-        alone = run(data, [], make_model(parameters))
-        pooled, equal = compare_pooled(data, bureau, federated, out / "bureau" / "models")
+        alone = run(data, [], kind.make_model(parameters, ""))
+        twin = kind.make_model(parameters, "")
+        pooled, equal = compare_pooled(data, bureau, federated, twin, out / "bureau" / "models")
         log.write("compared", federated_equals_pooled=equal)
         results = {"lender alone": alone, "federated": federated, "pooled plaintext": pooled}
         report = make_report(
@@ -93,18 +116,20 @@ def demo(
             federated,
             models=model_results(data, results),
             main_model=1,
-            verdict=verdict(equal),
+            verdict=verdict(equal, kind.section),
         )
         write_run(out / "lender", data, federated, report)
     print_times(federated)
     show_results(results)
-    say(verdict(equal), style="bold green" if equal else "bold red")
-    say(next_steps(out))
+    say(verdict(equal, kind.section), style="bold green" if equal else "bold red")
+    say(next_steps(out, kind.section))
     if not equal:
         raise typer.Exit(7)
 
 
-def write_companies(out: Path, portfolio: "Portfolio", parameters: dict[str, int]) -> None:
+def write_companies(
+    out: Path, portfolio: "Portfolio", trainer: str, section: str, parameters: dict[str, Any]
+) -> None:
     """Write each company's folder: table, certificate and key, configuration."""
     from parties.certificates import create_certificate
 
@@ -116,10 +141,11 @@ def write_companies(out: Path, portfolio: "Portfolio", parameters: dict[str, int
         create_certificate(name, folder / f"{name}.crt", folder / f"{name}.key")
     portfolio.lender.to_csv(out / "lender" / "lender.csv")
     portfolio.bureau.to_csv(out / "bureau" / "bureau.csv")
-    model = "".join(f"{name} = {value}\n" for name, value in parameters.items())
+    model = "".join(f"{name} = {json.dumps(value)}\n" for name, value in parameters.items())
     (out / "lender" / "train.toml").write_text(
         f"""# The lender's side: secureboost train {out}/lender/train.toml
 out = "run"
+trainer = "{trainer}"
 test_size = {TEST_SIZE}
 
 [data]
@@ -127,7 +153,7 @@ file = "lender.csv"
 id = "id"
 target = "default"
 
-[model]
+[{section}]
 {model}
 [tls]
 certificate = "lender.crt"
@@ -156,7 +182,7 @@ certificate = "../lender/lender.crt"
 
 [policy]
 min_child_samples = 20
-"""
+{NETS if section == "net" else ""}"""
     )
 
 
@@ -195,25 +221,21 @@ def bureau_process(folder: Path) -> Iterator[str]:
 
 
 def compare_pooled(
-    data: "RunData", bureau: "pd.DataFrame", federated: "RunResult", halves: Path
+    data: "RunData",
+    bureau: "pd.DataFrame",
+    federated: "RunResult",
+    twin: "Model",
+    halves: Path,
 ) -> tuple["RunResult", bool]:
-    """Train the plaintext twin on the pooled columns; whether trees and scores are equal."""
-    from secureboost.gbdt.joined import joined_trees
-    from secureboost.gbdt.model import PartyHalf, load_half
+    """Train the plaintext twin on the pooled columns; whether model and scores are equal."""
+    from secureboost.kinds import kind_of
     from secureboost.partners import pool_tables
-    from secureboost.run import make_model, run
+    from secureboost.run import run
 
     table, owner = pool_tables(data.X, {"bureau": bureau})
-    parameters = federated.model.get_params()
-    del parameters["callbacks"]
-    pooled = run(replace(data, X=table), [], make_model(parameters))
-    half = federated.model.label_half_
-    joined = joined_trees(half, [load_half(halves / f"{half.model_id}.json", PartyHalf)])
-    twin = joined_trees(pooled.model.label_half_, column_owner=owner)
-    equal = (federated.scores == pooled.scores).all() and all(
-        (one == other).all() for one, other in zip(joined, twin, strict=True)
-    )
-    return pooled, bool(equal)
+    pooled = run(replace(data, X=table, column_owner=owner), [], twin)
+    model = kind_of(twin).same_model(federated.model, pooled.model, owner, halves)
+    return pooled, model and bool((federated.scores == pooled.scores).all())
 
 
 def model_results(data: "RunData", results: dict[str, "RunResult"]) -> list[object]:
@@ -251,33 +273,38 @@ def show_results(results: dict[str, "RunResult"]) -> None:
     stdout().print(result_table(columns, rows, title="On the held-out customers"))
 
 
-def verdict(equal: bool) -> str:
+def verdict(equal: bool, section: str) -> str:
     """Say whether the promise was kept."""
     if equal:
+        parts = "every weight" if section == "net" else "every split, every leaf"
         return (
             "The federated model equals the pooled plaintext model exactly: "
-            "every split, every leaf and every score."
+            f"{parts} and every score."
         )
     return (
         "The federated model DIFFERS from the pooled plaintext model. This is a fault; report it."
     )
 
 
-def next_steps(out: Path) -> str:
+def next_steps(out: Path, section: str) -> str:
     """Say where everything lies and what to try."""
     program = "secureboost"
     if shutil.which(program) is None:  # `make demo` installs into .venv, which is not on the path
         program = os.path.relpath(Path(sys.executable).with_name(program))
+    net = section == "net"
+    half = "label.safetensors" if net else "label.json"
+    keys = "" if net else "; the Paillier key lived for the run only"
+    setting = "net.in_flight=2" if net else "model.max_depth=5"
     return f"""
-Lender:  half of the model  {out}/lender/model/label.json
+Lender:  half of the model  {out}/lender/model/{half}
          report             {out}/lender/report.html
          scores, log        {out}/lender/scores.csv, {out}/lender/log.jsonl
 Bureau:  half of the model  {out}/bureau/models/
          log                {out}/bureau/serve.log
-Keys of both certificates lie beside them; the Paillier key lived for the run only.
+Keys of both certificates lie beside them{keys}.
 
 Try next, in two terminals, as two companies would:
   {program} serve {out}/bureau/serve.toml
-  {program} train {out}/lender/train.toml --set model.max_depth=5
+  {program} train {out}/lender/train.toml --set {setting}
 or what each message reveals:
-  {program} messages"""
+  {program} messages{" --trainer splitnn" if net else ""}"""

@@ -9,7 +9,6 @@ import typer
 from secureboost.cli.app import group
 
 if TYPE_CHECKING:
-    from secureboost.gbdt.model import LabelHalf
     from secureboost.inspection import ModelView
 
 command = group("model", "Look into a trained model.")
@@ -27,7 +26,7 @@ class Format(StrEnum):
 
 @command
 def inspect(
-    folder: Annotated[Path, typer.Argument(help="Folder with label.json, as train wrote it.")],
+    folder: Annotated[Path, typer.Argument(help="Folder of the model, as train wrote it.")],
     half: Annotated[
         list[Path],
         typer.Option(
@@ -43,8 +42,42 @@ def inspect(
 ) -> None:
     """Show what a model learnt: its trees, the columns that matter, settings and metrics.
 
-    A partner's splits are opaque without its half: only their numbers are known.
+    A partner's splits are opaque without its half: only their numbers are known. Of a network its
+    parts, settings and metrics are shown.
     """
+    from secureboost.kinds import trainer_in
+    from secureboost.trainers import NET_TRAINER
+
+    if trainer_in(folder) is NET_TRAINER:
+        inspect_net(folder, output, trees_asked=bool(half or tree))
+    else:
+        inspect_trees(folder, half, tree, output)
+
+
+def inspect_net(folder: Path, output: Format, *, trees_asked: bool) -> None:
+    """Show a network.
+
+    Raises
+    ------
+    ConfigError
+        If something is asked that only trees have.
+    """
+    from secureboost.cli.layout import print_json
+    from secureboost.errors import ConfigError
+    from secureboost.splitnn.errors import needing_torch
+
+    with needing_torch():
+        from secureboost.cli.model_nets import net_summary, show_net
+    if trees_asked or output is Format.DOT:
+        raise ConfigError(f"{folder} holds a network, which has no trees; leave the option out")
+    if output is Format.JSON:
+        print_json(net_summary(folder))
+    else:
+        show_net(folder)
+
+
+def inspect_trees(folder: Path, half: list[Path], tree: list[int], output: Format) -> None:
+    """Show trees."""
     from secureboost.cli.console import stdout
     from secureboost.cli.drawing import dot, draw
     from secureboost.cli.layout import print_json
@@ -101,7 +134,7 @@ def summary(view: "ModelView", folder: Path) -> dict[str, Any]:
         ],
         "constraints": view.constraints(),
         "parameters": view.changed_parameters(SecureBoostClassifier().get_params()),
-        "metrics": metrics_of(half, folder),
+        "metrics": metrics_of(half.model_id, folder),
         "importances": view.importances(),
     }
 
@@ -110,7 +143,6 @@ def show_summary(view: "ModelView", folder: Path) -> None:
     """Print facts, metrics and importances."""
     from secureboost.cli.console import result_table, stdout
     from secureboost.cli.layout import print_facts
-    from secureboost.quality import Quality, quality_table
 
     found = summary(view, folder)
     trees = f"{found['n_trees']:,} in {found['rounds']:,} rounds"
@@ -131,15 +163,11 @@ def show_summary(view: "ModelView", folder: Path) -> None:
             )
             for partner in found["partners"]
         ),
-        ("constraints", _pairs(found["constraints"])),
-        ("parameters", _pairs(found["parameters"])),
+        ("constraints", pairs_text(found["constraints"])),
+        ("parameters", pairs_text(found["parameters"])),
     ]
     print_facts([(name, value) for name, value in facts if value])
-    folds = {
-        fold: Quality(int(values.pop("rows")), values) for fold, values in found["metrics"].items()
-    }
-    if folds:
-        stdout().print(result_table(*quality_table(folds)))
+    print_metrics(found["metrics"])
     importances = found["importances"]
     rows = [
         (one.column, one.splits, one.total_gain, f"{one.share:.1%}", "#" * round(30 * one.share))
@@ -151,7 +179,7 @@ def show_summary(view: "ModelView", folder: Path) -> None:
     stdout().print(result_table(heads, rows, title=title, texts=("",)))
 
 
-def metrics_of(half: "LabelHalf", folder: Path) -> dict[str, dict[str, float]]:
+def metrics_of(model_id: str, folder: Path) -> dict[str, dict[str, float]]:
     """The metrics that the run of this model wrote beside its folder; none if there are none."""
     import msgspec
 
@@ -159,12 +187,28 @@ def metrics_of(half: "LabelHalf", folder: Path) -> dict[str, dict[str, float]]:
 
     try:
         written = msgspec.json.decode((folder.resolve().parent / METRICS_FILE).read_bytes())
-        if written["model_id"] == half.model_id:
+        if written["model_id"] == model_id:
             return msgspec.convert(written["folds"], dict[str, dict[str, float]])
     except (OSError, KeyError, TypeError, msgspec.DecodeError):
         return {}
     return {}
 
 
-def _pairs(values: dict[str, Any]) -> str:
+def print_metrics(metrics: dict[str, dict[str, float]]) -> None:
+    """Print metrics by fold, if there are any."""
+    from secureboost.cli.console import result_table, stdout
+    from secureboost.quality import Quality, quality_table
+
+    folds = {
+        fold: Quality(
+            int(values["rows"]), {name: v for name, v in values.items() if name != "rows"}
+        )
+        for fold, values in metrics.items()
+    }
+    if folds:
+        stdout().print(result_table(*quality_table(folds)))
+
+
+def pairs_text(values: dict[str, Any]) -> str:
+    """Names and values, a pair a line."""
     return "\n".join(f"{name} = {value}" for name, value in values.items())

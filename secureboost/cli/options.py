@@ -11,6 +11,15 @@ IdColumns = Annotated[
     ),
 ]
 
+TrainerName = Annotated[
+    str | None,
+    typer.Option(
+        "--trainer",
+        metavar="NAME",
+        help="secureboost (trees) or splitnn (a neural network), over the configuration.",
+    ),
+]
+
 RegistryFile = Annotated[
     str | None,
     typer.Option(

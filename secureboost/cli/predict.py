@@ -16,7 +16,7 @@ Unmatched = Literal["error", "missing", "drop"]
 
 @command
 def predict(
-    model: Annotated[Path, typer.Argument(help="Folder with label.json, as train wrote it.")],
+    model: Annotated[Path, typer.Argument(help="Folder of the model, as train wrote it.")],
     data: Annotated[
         Path | None, typer.Option(help="The rows to score; by default the configuration's file.")
     ] = None,
@@ -43,6 +43,14 @@ def predict(
             "missing, or left out."
         ),
     ] = "error",
+    without: Annotated[
+        list[str],
+        typer.Option(
+            metavar="NAME",
+            help="A party that is not asked, since it is down, say; repeat. For networks that were "
+            "trained with party_dropout.",
+        ),
+    ] = [],  # noqa: B006 - typer copies it
     out: Annotated[
         Path | None,
         typer.Option(
@@ -62,6 +70,7 @@ def predict(
     from secureboost.config_align import LabelAlign
     from secureboost.errors import ConfigError
     from secureboost.keyed_table import read_keyed_table
+    from secureboost.kinds import kind_of
     from secureboost.run import load_model, predictions
     from secureboost.run_folder import score_table, write_scores
 
@@ -81,13 +90,13 @@ def predict(
     keyed = read_keyed_table(file, id_column, how)
     wanted = list(estimator.label_half_.feature_names)
     choose_columns(keyed.frame, wanted, str(file))
-    with open_parties(party, loaded, id_column) as parties:
+    with open_parties(party, loaded, id_column) as everybody:
+        parties = [party for party in everybody if party.name not in without]
         rows = common_rows(keyed, parties, how, unmatched, new_rows=data is not None)
         X = rows[wanted]
         missing: Literal["error", "missing"] = "missing" if unmatched == "missing" else "error"
-        scores = predictions(estimator, X, parties=parties, unmatched=missing)
-    classes = estimator.label_half_.classes if scores.ndim == 2 else ()
-    scored = score_table(X.index, "new", scores, classes)
+        scores = predictions(estimator, X, parties=parties, unmatched=missing, without=without)
+    scored = score_table(X.index, "new", scores, kind_of(estimator).score_names(estimator))
     if out is None:
         typer.echo(scored.to_csv(index=False), nl=False)
     else:

@@ -58,7 +58,7 @@ def release(
     from secureboost.cli.console import stderr
     from secureboost.cli.predict import check_file
     from secureboost.export.consent import release_half
-    from secureboost.gbdt.partner import LABEL_PARTY
+    from secureboost.partner import LABEL_PARTY
 
     check_file(out, force=force)
     loaded, halves = open_halves(config, settings, store)

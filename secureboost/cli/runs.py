@@ -27,7 +27,7 @@ def list_(
     """List runs, the newest first."""
     from secureboost.cli.console import result_table, stdout
     from secureboost.cli.layout import print_json
-    from secureboost.quality import HEADINGS
+    from secureboost.quality import heading
 
     with open_registry(registry) as opened:
         found = opened.runs(limit)
@@ -46,7 +46,7 @@ def list_(
             run.record.command,
             _took(run),
             state_of(run) if wide else str(run.state),
-            None if value is None else f"{HEADINGS.get(name, name)} {value:.4f}",
+            None if value is None else f"{heading(name)} {value:.4f}",
         )
         more = (", ".join(run.record.parties), run.record.rounds, (run.record.model_id or "-")[:8])
         rows.append((*row, *more) if wide else row)

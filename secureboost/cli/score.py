@@ -62,14 +62,22 @@ def score(
     """
     from secureboost.cli.console import stderr
     from secureboost.cli.predict import check_file, choose_columns
+    from secureboost.errors import ConfigError
     from secureboost.export.sides import check_sides, read_sides
     from secureboost.export.sides_party import SidesParty
+    from secureboost.kinds import trainer_in
     from secureboost.run import load_model, predictions
     from secureboost.run_folder import score_table, write_scores
     from secureboost.tables import read_table
+    from secureboost.trainers import GBDT_TRAINER
 
     if out is not None:
         check_file(out, force=force)
+    if trainer_in(model) is not GBDT_TRAINER:
+        raise ConfigError(
+            f"{model} holds a network, which has no sides; it is scored with its parties connected "
+            "(secureboost predict)"
+        )
     estimator = load_model(model)
     half = estimator.label_half_
     parties = []

@@ -36,6 +36,13 @@ def serve(
     settings: Annotated[
         list[str], typer.Option("--set", help="KEY=VALUE, over the file; repeat.")
     ] = [],  # noqa: B006 - typer copies it
+    trainer: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Serve only this: secureboost (trees) or splitnn (networks).",
+        ),
+    ] = None,
     once: Annotated[
         bool,
         typer.Option("--once", help="End after one run: a training with its scoring, say."),
@@ -53,6 +60,7 @@ def serve(
     Ctrl-C (code 130) and SIGTERM (code 0) end it; a session under way is cut then.
     """
     from secureboost.cli.answering import answer_everything
+    from secureboost.cli.train import with_trainer
     from secureboost.config import load_serve_config, write_example
 
     if example:
@@ -61,7 +69,7 @@ def serve(
         return
     log_to_stderr()
     with ending_by_signal():
-        loaded = load_serve_config(config, settings)
+        loaded = load_serve_config(config, with_trainer(settings, trainer))
         answer = answer_everything(loaded, passphrase_file)
         if loaded.dial:
             answer_by_dialling(loaded, loaded.dial, answer, once=once)

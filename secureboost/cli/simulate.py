@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from secureboost.cli.app import command
-from secureboost.cli.options import IdColumns, RegistryFile
+from secureboost.cli.options import IdColumns, RegistryFile, TrainerName
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 @command
 def simulate(
     label: Annotated[Path, typer.Option(help="The lender's table, CSV or Parquet.")],
-    target: Annotated[str, typer.Option(help="Its column with the label.")],
+    target: Annotated[
+        list[str],
+        typer.Option(help="Its column with the label; a network takes several: repeat."),
+    ],
     row_id: IdColumns,
     party: Annotated[
         list[str], typer.Option(help="NAME=FILE of a feature party's table; repeat for more.")
@@ -34,7 +37,7 @@ def simulate(
             "or test_from (a day); repeat.",
         ),
     ] = [],  # noqa: B006 - typer copies it
-    trainer: Annotated[str, typer.Option(help="Which kind of model.")] = "secureboost",
+    trainer: TrainerName = None,
     force: Annotated[
         bool, typer.Option("--force", help="Write into a folder that is not empty.")
     ] = False,
@@ -43,7 +46,7 @@ def simulate(
     ] = False,
     registry: RegistryFile = None,
 ) -> None:
-    """Train over several tables on this machine, with the real encryption and messages.
+    """Train over several tables on this machine, with the real messages and encryption.
 
     Common rows are found as between companies, too. What two companies would run between them is
     `serve` and `train`.
@@ -54,33 +57,35 @@ def simulate(
     from secureboost.config_align import LabelAlign
     from secureboost.features import feature_matrix
     from secureboost.keyed_table import read_keyed_table
+    from secureboost.kinds import get_kind
     from secureboost.party import FeatureParty
     from secureboost.planning import ONE_PROCESS
-    from secureboost.run import make_model
+    from secureboost.run import check_names
     from secureboost.run_folder import prepare_folder
     from secureboost.settings import apply_overrides, decode_settings
-    from secureboost.summary import check_plannable
     from secureboost.tables import read_table
     from secureboost.targets import read_data
-    from secureboost.trainers import get_model_trainer
+    from secureboost.trainers import GBDT_TRAINER
 
-    get_model_trainer(trainer)
+    kind = get_kind(trainer or GBDT_TRAINER.name)
     given = apply_overrides({}, settings)
     held_out = {name: given.pop(name) for name in HoldOut.__struct_fields__ if name in given}
     hold_out = decode_settings(held_out, HoldOut, Path())
-    model = make_model(given, "", more_names=HoldOut.__struct_fields__)
+    model = kind.make_model(given, "", more_names=HoldOut.__struct_fields__)
     if plan:
-        check_plannable(model)
+        kind.check_plannable(model)
     files = parse_parties(party)
     prepare_folder(out, force=force)
     tables = {name: read_table(file, row_id) for name, file in files.items()}
     keyed = read_keyed_table(label, row_id, LabelAlign())
 
     def read(frame: "pd.DataFrame", file: str) -> "RunData":
-        return read_data(model, frame, target, hold_out, positive=positive, file=file)
+        labels = target if len(target) > 1 else target[0]
+        return read_data(model, frame, labels, hold_out, positive=positive, file=file)
 
     # Checked before common rows are found, while positions are those of the files.
     data = read(keyed.frame, keyed.name)
+    check_names(model, data, list(files))
     for name, table in tables.items():
         feature_matrix(table, files[name].name)
     parties = [FeatureParty(name, table, align=True) for name, table in tables.items()]
@@ -91,7 +96,7 @@ def simulate(
         model,
         out,
         title=f"{', '.join(files)} and the label party, simulated on one machine",
-        record=new_record("simulate", trainer, data, model, parties, shown, out),
+        record=new_record("simulate", model.trainer.name, data, model, parties, shown, out),
         registry=registry,
         plan_over=ONE_PROCESS if plan else None,
     )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from secureboost.cli.app import command
-from secureboost.cli.options import RegistryFile
+from secureboost.cli.options import RegistryFile, TrainerName
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from crypto.scheme import PrivateKey
     from secureboost.config import TrainConfig
     from secureboost.estimator import SecureBoostModel
+    from secureboost.kinds import Model
     from secureboost.outcome import RunData
     from secureboost.party import RemoteParty
     from secureboost.planning import Link
@@ -31,6 +32,7 @@ def train(
     settings: Annotated[
         list[str], typer.Option("--set", help="KEY=VALUE, over the file; repeat.")
     ] = [],  # noqa: B006 - typer copies it
+    trainer: TrainerName = None,
     passphrase_file: Annotated[
         Path | None, typer.Option(help="Of the key file, if the configuration names one.")
     ] = None,
@@ -63,23 +65,28 @@ def train(
 
     from secureboost.cli.aligning import common_data
     from secureboost.cli.training import new_record, train_and_report
-    from secureboost.estimator import CHECKPOINT_FILE
-    from secureboost.gbdt.checkpoint import Recovery
+    from secureboost.estimator import CHECKPOINT_FILE, SecureBoostModel
     from secureboost.keyed_table import read_keyed_table
+    from secureboost.kinds import get_kind
+    from secureboost.recovery import Recovery
+    from secureboost.run import check_names
     from secureboost.run_folder import ALIGNMENT_FOLDER, prepare_folder
-    from secureboost.summary import check_plannable
 
-    loaded = load_train_config(config, settings)
+    loaded = load_train_config(config, with_trainer(settings, trainer))
     model = model_of(loaded)
+    kind = get_kind(loaded.trainer)
     if plan:
-        check_plannable(model)
+        kind.check_plannable(model)
     plan_over = line_to(loaded, link, latency) if plan else None
-    make_key = key_from_file(loaded, model, passphrase_file) if loaded.key else None
+    make_key = None
+    if loaded.key and isinstance(model, SecureBoostModel):  # a network has no key
+        make_key = key_from_file(loaded, model, passphrase_file)
     prepare_folder(loaded.out, force=force, resume=resume)
     keyed = read_keyed_table(
         loaded.data.file, loaded.data.id, loaded.align, keep=[loaded.data.date]
     )
     data = label_data(loaded, model, keyed.frame)  # its mistakes are told before anybody is asked
+    check_names(model, data, list(loaded.party))
     with remote_parties(loaded) as parties:
         read = {keyed.name: keyed.frame}
         train_and_report(
@@ -104,7 +111,12 @@ def train(
         )
 
 
-def model_of(config: "TrainConfig") -> "SecureBoostModel":
+def with_trainer(settings: list[str], trainer: str | None) -> list[str]:
+    """Settings of ``--set`` with that of ``--trainer``."""
+    return settings if trainer is None else [*settings, f"trainer='{trainer}'"]
+
+
+def model_of(config: "TrainConfig") -> "Model":
     """Make the estimator that a configuration describes.
 
     Raises
@@ -112,24 +124,17 @@ def model_of(config: "TrainConfig") -> "SecureBoostModel":
     ConfigError
         If a parameter cannot be used, or not between companies.
     """
-    from secureboost.errors import ConfigError
-    from secureboost.run import make_model
-    from secureboost.trainers import get_model_trainer
+    from secureboost.kinds import get_kind
 
-    get_model_trainer(config.trainer)
-    model = make_model(parameters_of(config))
-    if model.scheme == "plain":
-        raise ConfigError(
-            "'plain' encrypts nothing and is for `secureboost simulate`; no other company takes "
-            "it. Use 'paillier'",
-            "model.scheme",
-        )
+    kind = get_kind(config.trainer)
+    model = kind.make_model(parameters_of(config), kind.section)
+    kind.check_between_companies(model)
     return model
 
 
 def label_data(
     config: "TrainConfig",
-    model: "SecureBoostModel",
+    model: "Model",
     frame: "pd.DataFrame",
     file: str | None = None,
 ) -> "RunData":
@@ -152,7 +157,7 @@ def label_data(
 
 
 def parameters_of(config: "TrainConfig") -> dict[str, Any]:
-    """The estimator's parameters: those of ``[model]``, and what ``[data]`` says of columns.
+    """The estimator's parameters: of its trainer's table, and what ``[data]`` says of columns.
 
     Raises
     ------
@@ -160,13 +165,15 @@ def parameters_of(config: "TrainConfig") -> dict[str, Any]:
         If both name columns of categories.
     """
     from secureboost.errors import ConfigError
+    from secureboost.kinds import get_kind
 
-    parameters = dict(config.model)
+    section = get_kind(config.trainer).section
+    parameters = dict(getattr(config, section))
     if config.data.categorical:
         if "categorical_features" in parameters:
             raise ConfigError(
                 "is given in [data] as categorical already; give one of them",
-                "model.categorical_features",
+                f"{section}.categorical_features",
             )
         parameters["categorical_features"] = config.data.categorical
     return parameters

@@ -4,6 +4,7 @@ import contextlib
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -13,32 +14,27 @@ from secureboost.cli.recording import recorded
 from secureboost.cli.runlog import RunLog
 from secureboost.cli.watching import bytes_of, log_compilations
 from secureboost.errors import ExitCode
-from secureboost.estimator import SecureBoostModel
-from secureboost.gbdt.checkpoint import Recovery
-from secureboost.gbdt.monitor import History
+from secureboost.kinds import kind_of
+from secureboost.kinds.base import Model
+from secureboost.monitor import History
 from secureboost.outcome import RunData, RunResult
 from secureboost.party import Party, data_digest
 from secureboost.planning import Link, Rates, calibrate
 from secureboost.planning.compare import Compared
 from secureboost.progress import TrainingProgress
 from secureboost.quality import quality_table
+from secureboost.recovery import Recovery
 from secureboost.run import run
 from secureboost.run_folder import LOG_FILE, write_run
 from secureboost.runs import Record
-from secureboost.summary import (
-    busy_text,
-    make_report,
-    plan_and_truth,
-    plan_of_run,
-    time_rows,
-)
+from secureboost.summary import make_report, plan_and_truth, plan_of_run, time_rows
 from secureboost.units import format_bytes, format_seconds
 
 
 def train_and_report(
     prepare: Callable[[RunLog], RunData],
     parties: Sequence[Party],
-    model: SecureBoostModel,
+    model: Model,
     out: Path,
     *,
     title: str,
@@ -55,7 +51,7 @@ def train_and_report(
     prepare : callable
         Finds the common rows and makes what is learnt of them.
     parties : sequence of Party
-    model : SecureBoostModel
+    model : Model
     out : Path
         The prepared folder.
     title : str
@@ -89,7 +85,7 @@ def new_record(
     command: str,
     trainer: str,
     data: RunData,
-    model: SecureBoostModel,
+    model: Model,
     parties: Sequence[Party],
     tables: Mapping[str, pd.DataFrame],
     out: Path | None,
@@ -100,7 +96,7 @@ def new_record(
     ----------
     command, trainer : str
     data : RunData
-    model : SecureBoostModel
+    model : Model
     parties : sequence of Party
     tables : mapping of str to DataFrame
         As they were read, by name; their digests are recorded.
@@ -128,7 +124,7 @@ def fill_record(record: Record, result: RunResult) -> None:
     record.metrics = {fold: quality.as_json() for fold, quality in result.metrics.items()}
 
 
-def calibrated(model: SecureBoostModel) -> Rates:
+def calibrated(model: Any) -> Rates:
     """Time this machine at the model's key length, saying so."""
     stderr().print("Timing this machine for some 5 s ...")
     n_jobs = -1 if model.n_jobs is None else model.n_jobs
@@ -138,7 +134,7 @@ def calibrated(model: SecureBoostModel) -> Rates:
 def train_logged(
     data: RunData,
     parties: Sequence[Party],
-    model: SecureBoostModel,
+    model: Model,
     out: Path,
     log: RunLog,
     *,
@@ -155,13 +151,15 @@ def train_logged(
         resumed=recovery is not None and recovery.resume,
     )
 
+    kind = kind_of(model)
+
     def on_round(number: int, history: History) -> None:
         values = {
             f"{fold}_{metric}": by_round[-1]
             for fold, by_metric in history.items()
             for metric, by_round in by_metric.items()
         }
-        log.write("round", rounds=number + 1, **values)
+        log.write(kind.round_name, **{f"{kind.round_name}s": number + 1}, **values)
 
     result = run(
         data,
@@ -170,7 +168,10 @@ def train_logged(
         out=out,
         on_round=on_round,
         progress=TrainingProgress(
-            model.n_estimators, lambda: bytes_of(parties)[0], console=stderr()
+            kind.n_rounds(model),
+            lambda: bytes_of(parties)[0],
+            console=stderr(),
+            round_name=kind.round_name,
         ),
         make_key=make_key,
         recovery=recovery,
@@ -213,9 +214,12 @@ def where(error: BaseException) -> str | None:
 def print_result(result: RunResult) -> None:
     """Print metrics by fold to stdout, and time and traffic to stderr."""
     stdout().print(result_table(*quality_table(result.metrics)))
-    best = result.model.label_half_.best_iteration
-    if best is not None:
-        stderr().print(f"early stopping kept the first {best + 1} of {result.rounds} rounds")
+    kind = kind_of(result.model)
+    if result.model.label_half_.best_iteration is not None:
+        stderr().print(
+            f"early stopping kept the first {result.rounds_kept} of {result.rounds} "
+            f"{kind.round_name}s"
+        )
     stderr().print(
         f"trained in {format_seconds(result.seconds['train'])}, scored in "
         f"{format_seconds(result.seconds['predict'])}; sent {format_bytes(result.bytes_sent)}, "
@@ -226,15 +230,14 @@ def print_result(result: RunResult) -> None:
 
 def print_times(result: RunResult) -> None:
     """Print where the time of training went, to stderr; nothing where there was one party."""
-    if len(result.model.times_) == 1:
+    taken = time_rows(result)
+    if len({party for party, *_ in taken}) == 1:
         return
-    rows = [
-        (party, phase, format_seconds(seconds), done)
-        for party, phase, seconds, done in time_rows(result)
-    ]
+    rows = [(party, phase, format_seconds(seconds), done) for party, phase, seconds, done in taken]
     columns = ("party", "phase", "time", "operations")
     stderr().print(result_table(columns, rows, title="Where the time of training went"))
-    stderr().print(busy_text(result))
+    if busy := kind_of(result.model).busy_text(result):
+        stderr().print(busy)
 
 
 def print_planned(planned: Sequence[Compared]) -> None:

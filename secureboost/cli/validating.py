@@ -28,7 +28,7 @@ from secureboost.files import check_writable
 from secureboost.keyed_table import KeyedTable, read_keyed_table
 from secureboost.outcome import RunData
 from secureboost.party import RemoteParty
-from secureboost.run import check_constrained
+from secureboost.run import check_names
 from secureboost.runs import Record
 from secureboost.targets import check_metrics
 from secureboost.units import format_bytes, format_seconds
@@ -103,7 +103,7 @@ def read_problem(
     ConfigError, DataError, crypto.errors.CryptoError
     """
     loaded = load_train_config(config, settings)
-    model = model_of(loaded)
+    model = trees_of(loaded)
     make_key = key_from_file(loaded, model, passphrase_file) if loaded.key else None
     keyed = read_keyed_table(
         loaded.data.file, loaded.data.id, loaded.align, keep=[loaded.data.date]
@@ -111,6 +111,23 @@ def read_problem(
     data = read_problem_data(loaded, model, keyed.frame)
     splits = make_splits(model, data, n_folds, loaded.seed)
     return Problem(loaded, model, keyed, data, splits, make_key)
+
+
+def trees_of(config: TrainConfig) -> SecureBoostModel:
+    """Make the estimator that a configuration describes, which must be of trees.
+
+    Raises
+    ------
+    ConfigError
+    """
+    model = model_of(config)
+    if not isinstance(model, SecureBoostModel):
+        raise ConfigError(
+            "only trees are cross-validated and tuned here. In Python scikit-learn's functions "
+            "do it: a SplitNNClassifier is one of its estimators",
+            "trainer",
+        )
+    return model
 
 
 def read_problem_data(
@@ -145,7 +162,7 @@ def connected(
     config, model, data, keyed = problem.config, problem.model, problem.data, problem.keyed
     log_compilations()
     with remote_parties(config) as parties:
-        check_constrained(model, data, parties)
+        check_names(model, data, list(config.party))
         read = {keyed.name: keyed.frame}
         record = new_record(command, config.trainer, data, model, parties, read, out)
         record.parameters["folds"] = len(problem.splits)

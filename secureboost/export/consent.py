@@ -27,8 +27,8 @@ from secureboost.export.signatures import check_signature, sign
 from secureboost.files import write_atomically
 from secureboost.gbdt.joined import check_party_half
 from secureboost.gbdt.model import LabelHalf, PartyHalf, decode_half, half_digest
-from secureboost.gbdt.partner import LABEL_PARTY
 from secureboost.gbdt.store import HalfStore
+from secureboost.partner import LABEL_PARTY
 
 VERSION = 1
 MAX_PURPOSE = 1000

@@ -9,7 +9,6 @@ from parties.session import Session
 from secureboost.clock import Phase
 from secureboost.errors import ConfigError, IntegrityError
 from secureboost.gbdt.params import BoosterParams
-from secureboost.gbdt.partner import Partner
 from secureboost.gbdt.protocol import (
     FEATURE_PHASES,
     NO_NODE,
@@ -20,6 +19,7 @@ from secureboost.gbdt.protocol import (
     Setup,
 )
 from secureboost.gbdt.remote import KeyOwner, RemoteColumns
+from secureboost.partner import Partner
 
 MAX_FEATURES = 1 << 16
 """A party with more columns would make the label party's histograms larger than its memory."""

@@ -18,13 +18,14 @@ from numpy.typing import NDArray
 
 from secureboost.alignment import Alignment
 from secureboost.errors import ConfigError, ModelError
-from secureboost.files import check_writable, write_atomically
+from secureboost.files import write_atomically
 from secureboost.gbdt.booster import ALL_OUTPUTS, Boosted
 from secureboost.gbdt.model import VERSION
-from secureboost.gbdt.monitor import History
-from secureboost.gbdt.partner import Partner
 from secureboost.gbdt.tree import node_dtype
 from secureboost.gbdt.warm_start import Base
+from secureboost.monitor import History
+from secureboost.partner import Partner
+from secureboost.recovery import check_same_run
 
 _DIGEST_BYTES = 32
 _FREE = frozenset({"n_jobs", "scheme", "key_bits"})  # parameters that do not change the model
@@ -103,73 +104,8 @@ class Checkpoint:
         write_atomically(path, hashlib.sha256(data).digest() + data, mode=0o600)
 
     def check_same(self, run: Mapping[str, str], parameters: Mapping[str, Any]) -> None:
-        """Refuse to go on with something else.
-
-        Raises
-        ------
-        secureboost.errors.ConfigError
-            Naming what differs.
-        """
-        parameters = _plain(parameters)
-        changed = [
-            f"{name} ({self.parameters.get(name)!r} then, {value!r} now)"
-            for name, value in parameters.items()
-            if self.parameters.get(name) != value and name not in _FREE
-        ]
-        changed += [name for name, digest in run.items() if self.run.get(name) != digest]
-        if changed:
-            raise ConfigError(
-                f"The interrupted run of model {self.model_id} cannot go on with other "
-                f"{', '.join(changed)}. Take what it was started with, or begin a new run."
-            )
-
-
-@dataclass(frozen=True)
-class Recovery:
-    """Where checkpoints go, and whether an interrupted run is gone on with.
-
-    Attributes
-    ----------
-    path : Path or None
-        The file; None: nothing is kept.
-    resume : bool
-        Go on with what is there. Otherwise a new run begins, and there must be no interrupted one.
-    """
-
-    path: Path | None = None
-    resume: bool = False
-
-    def find(self, run: Mapping[str, str], parameters: Mapping[str, Any]) -> Checkpoint | None:
-        """The run to go on with; None for a new one.
-
-        Raises
-        ------
-        secureboost.errors.ConfigError
-            If there is nothing to go on with, it is of another run, it would be written over, or
-            it cannot be written.
-        secureboost.errors.ModelError
-            If the file is damaged.
-        """
-        if self.path is None:
-            return None
-        found = None
-        if self.resume:
-            found = load_checkpoint(self.path)
-            found.check_same(run, parameters)
-        elif self.path.exists() and not load_checkpoint(self.path).finished:
-            raise ConfigError(
-                f"{self.path} is the checkpoint of an interrupted run. Go on with it (resume), or "
-                "delete it to begin a new run."
-            )
-        try:
-            check_writable(self.path.parent)
-        except OSError as error:
-            raise ConfigError(
-                f"{self.path} cannot be written ({error.strerror}), and every round is kept there; "
-                "name another file, or change the folder's permissions",
-                "checkpoint",
-            ) from error
-        return found
+        """See `recovery.check_same_run`."""
+        check_same_run(self, run, parameters, free=_FREE)
 
 
 def run_digests(
@@ -191,12 +127,6 @@ def run_digests(
         what = "alignment with" if isinstance(partner.agreed, Alignment) else "rows of"
         digests[f"{what} party {partner.name!r}"] = partner.row_digest()
     return digests
-
-
-def _plain(parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """Parameters as they come back from the file: tuples are lists there."""
-    plain: dict[str, Any] = msgspec.msgpack.decode(msgspec.msgpack.encode(dict(parameters)))
-    return plain
 
 
 def _digest(data: bytes) -> str:

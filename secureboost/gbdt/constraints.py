@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from secureboost.errors import ConfigError, did_you_mean
-from secureboost.gbdt.partner import LABEL_PARTY
+from secureboost.partner import LABEL_PARTY
 
 Monotone: TypeAlias = Mapping[str, int] | Sequence[int] | None
 Interactions: TypeAlias = Sequence[Sequence[str]] | None

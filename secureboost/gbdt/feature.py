@@ -16,12 +16,21 @@ from numpy.typing import NDArray
 from crypto.errors import CryptoError, UnavailableError
 from crypto.scheme import PublicKey
 from crypto.schemes import load_public_key
-from parties.messages import Ack, MatchRows, Message, Refusal, Reply, Request, UseAlignment
+from parties.messages import (
+    Ack,
+    MatchRows,
+    Message,
+    Refusal,
+    Reply,
+    Request,
+    SessionCode,
+    UseAlignment,
+)
 from parties.service import Service
+from secureboost.agreed_rows import AgreedRows, aligned_rows, matched_rows
 from secureboost.alignment import ABSENT
 from secureboost.gbdt.feature_bins import bin_rows
 from secureboost.gbdt.feature_routes import answer_route
-from secureboost.gbdt.feature_rows import AgreedRows, aligned_rows, matched_rows
 from secureboost.gbdt.feature_start import begin_half, find_earlier
 from secureboost.gbdt.feature_table import FeatureTable
 from secureboost.gbdt.feature_training import FeatureTraining, not_none, spend_histograms
@@ -216,7 +225,9 @@ def check_training_rows(request: Setup, rows: NDArray[np.int32], policy: Policy)
     Refusal
     """
     if request.n_training > len(request.rows):
-        raise Refusal(Code.ROWS, f"n_training={request.n_training} of {len(request.rows)} rows")
+        raise Refusal(
+            SessionCode.ROWS_REFUSED, f"n_training={request.n_training} of {len(request.rows)} rows"
+        )
     n_held = np.count_nonzero(rows[: request.n_training] != ABSENT)
     if n_held < policy.min_child_samples:
         raise Refusal(

@@ -12,7 +12,7 @@ from secureboost.alignment import ABSENT
 from secureboost.binning import BinMapper
 from secureboost.dictionary import Categories
 from secureboost.gbdt.feature_table import FeatureTable
-from secureboost.gbdt.row_order import RowOrder
+from secureboost.row_order import RowOrder
 
 
 @dataclass(frozen=True, repr=False)

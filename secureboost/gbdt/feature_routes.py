@@ -6,12 +6,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from parties.messages import Refusal
+from secureboost.agreed_rows import AgreedRows
 from secureboost.alignment import ABSENT
 from secureboost.compiling import kernel
 from secureboost.dictionary import Categories, map_codes
 from secureboost.errors import DataError, ModelError
 from secureboost.gbdt.codes import left_bins
-from secureboost.gbdt.feature_rows import AgreedRows
 from secureboost.gbdt.feature_table import FeatureTable
 from secureboost.gbdt.feature_tree import route_bits
 from secureboost.gbdt.model import PartnerSplit, PartyHalf

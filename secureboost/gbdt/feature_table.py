@@ -1,7 +1,8 @@
 """What a feature party brings to all of its sessions."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +34,8 @@ class FeatureTable:
         default all columns are numbers.
     monotone : array of shape (n_features,), int8
         The declared sign of each column's effect; 0, the default, where none is declared.
+    terms : mapping of str to object
+        What the party allows and keeps of other trainers than this one, by the trainer's name.
     alignments : AlignmentStore
         Orders of rows that were agreed on with a label party; in memory by default.
     key_digest : callable
@@ -49,6 +52,7 @@ class FeatureTable:
     store: HalfStore = field(default_factory=MemoryStore)
     categories: Categories = ()
     monotone: NDArray[np.int8] = field(default_factory=lambda: np.zeros(0, dtype=np.int8))
+    terms: Mapping[str, Any] = field(default_factory=dict)
     alignments: AlignmentStore = field(default_factory=MemoryAlignments)
     key_digest: Callable[[], bytes] = bytes
 

@@ -12,7 +12,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from parties.messages import Refusal
+from parties.messages import Refusal, SessionCode
 from secureboost.compiling import kernel
 from secureboost.gbdt.protocol import NO_NODE, Code
 
@@ -66,10 +66,11 @@ class FeatureTree:
             raise Refusal(Code.TREE, f"tree {self.tree} grows already; its rows cannot change")
         if len(rows) == 0 or rows[0] < self._next_row or rows[-1] >= self._n_training:
             raise Refusal(
-                Code.ROWS, f"a block's rows must lie in {self._next_row}..{self._n_training - 1}"
+                SessionCode.ROWS_REFUSED,
+                f"a block's rows must lie in {self._next_row}..{self._n_training - 1}",
             )
         if np.any(np.diff(rows) <= 0):
-            raise Refusal(Code.ROWS, "the rows of a block must ascend")
+            raise Refusal(SessionCode.ROWS_REFUSED, "the rows of a block must ascend")
         self.active[rows] = True
         self._next_row = int(rows[-1]) + 1
 

@@ -24,7 +24,7 @@ from secureboost.dictionary import Categories
 from secureboost.errors import ConfigError, IntegrityError
 from secureboost.gbdt.agreement import Agreement, PartyTime, check_frontier
 from secureboost.gbdt.booster import ALL_OUTPUTS, Boosted, Booster, Publish, tree_outputs
-from secureboost.gbdt.checkpoint import Checkpoint, Recovery, run_digests
+from secureboost.gbdt.checkpoint import Checkpoint, load_checkpoint, run_digests
 from secureboost.gbdt.columns import Gradients
 from secureboost.gbdt.constraints import (
     Interactions,
@@ -38,16 +38,18 @@ from secureboost.gbdt.grower import InconsistentDivisionError
 from secureboost.gbdt.halves import make_label_half
 from secureboost.gbdt.local import LocalColumns
 from secureboost.gbdt.model import LabelHalf, new_model_id
-from secureboost.gbdt.monitor import Monitor
 from secureboost.gbdt.params import BoosterParams
-from secureboost.gbdt.partner import LABEL_PARTY, Partner, open_session
 from secureboost.gbdt.precision import HESSIAN_ERROR, ROUNDING_ERROR
+from secureboost.gbdt.protocol import TRAINER
 from secureboost.gbdt.remote import KeyOwner, RemoteColumns
-from secureboost.gbdt.row_order import RowOrder
 from secureboost.gbdt.rules import Rules
 from secureboost.gbdt.tree import Ensemble
 from secureboost.gbdt.warm_start import Base, extend
+from secureboost.monitor import Monitor
 from secureboost.objectives import Objective
+from secureboost.partner import LABEL_PARTY, Partner, open_session
+from secureboost.recovery import Recovery
+from secureboost.row_order import RowOrder
 
 
 @dataclass(frozen=True, repr=False)
@@ -196,7 +198,7 @@ def train(
     key = make_key()
     if session is not None:
         return run.with_partners(session, key, keep)
-    with open_session(partners) as opened:
+    with open_session(partners, TRAINER) as opened:
         return run.with_partners(opened, key, keep)
 
 
@@ -242,7 +244,7 @@ class _Run:
         self._params = params
         self._recovery = recovery
         self._digests = run_digests(table.X, table.y, table.weight, partners, base)
-        found = recovery.find(self._digests, task.parameters)
+        found = recovery.find(load_checkpoint, self._digests, task.parameters)
         seed = secrets.randbits(63) if params.random_state is None else params.random_state
         self._seed = found.seed if found else seed
         self._model_id = found.model_id if found else new_model_id()

@@ -61,7 +61,6 @@ class Code(StrEnum):
     SCHEME = "scheme_refused"
     KEY = "key_refused"
     WIDTHS = "widths_refused"
-    ROWS = "rows_refused"
     POLICY = "policy"
     BUDGET = "budget_spent"
     CIPHERTEXTS = "ciphertexts_refused"

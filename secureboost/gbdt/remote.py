@@ -31,7 +31,7 @@ from secureboost.gbdt.protocol import (
     Histograms,
     HistogramsOf,
 )
-from secureboost.gbdt.row_order import RowOrder
+from secureboost.row_order import RowOrder
 
 BLOCK_ROWS = 2048
 """Rows of a gradient block: one travels and is checked while the next is being encrypted."""

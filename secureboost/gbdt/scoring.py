@@ -1,21 +1,21 @@
 """The label party's role in prediction: asks for sides of splits, walks the trees."""
 
-import secrets
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from parties.peer import Peer
 from secureboost.alignment import ABSENT
+from secureboost.asked_rows import AskedRows, Question
 from secureboost.errors import IntegrityError
 from secureboost.gbdt.halves import make_ensemble
 from secureboost.gbdt.model import LabelHalf
-from secureboost.gbdt.partner import Partner, open_session
-from secureboost.gbdt.protocol import Route, Routes
-from secureboost.gbdt.row_order import RowOrder
+from secureboost.gbdt.protocol import TRAINER, Route, Routes
 from secureboost.gbdt.tree import Ensemble
+from secureboost.partner import Partner, open_session
+from secureboost.row_order import RowOrder
 
 ROUTE_BYTES = 32 * 2**20
 """Prediction asks for so many rows at a time that a party's answer stays about this large."""
@@ -87,15 +87,17 @@ def _sides(
     # one question where all rows fit into it: where a second one begins, a row of ours might stand
     step = max(8, min(-(-n_rows // 8) * 8, ROUTE_BYTES * 8 // widest // 8 * 8))
     order = RowOrder.by_position(wanted[0].rows, 0)
-    wishes = [_Wishes.of(partner, order) for partner in wanted]
+    wishes = [
+        AskedRows.of(partner.rows, partner.padding, partner.goes_with, order) for partner in wanted
+    ]
     asked = [partner for partner in wanted if (partner.rows != ABSENT).any()]
-    with open_session(asked) as session:
+    with open_session(asked, TRAINER) as session:
         peers = {partner.name: peer for partner, peer in zip(asked, session.peers, strict=True)}
 
-        def ask(first: int) -> list[tuple[_Question, Future[Routes] | None]]:
+        def ask(first: int) -> list[tuple[Question, Future[Routes] | None]]:
             questions = [wish.about(first, first + step) for wish in wishes]
             return [
-                (question, peers[partner.name].submit(question.route(half)) if question else None)
+                (question, _ask(peers[partner.name], half, question) if question else None)
                 for partner, question in zip(wanted, questions, strict=True)
             ]
 
@@ -114,106 +116,42 @@ def _sides(
                         f"sent sides of shape {bits.shape}, not {expected}; its half of model "
                         f"{half.model_id} is not the one that was trained",
                     )
-                sides.append(question.sides(bits, missing_left[partner.name]))
+                sides.append(_sides_of(question, bits, missing_left[partner.name]))
             yield order.rows[first : first + step], np.concatenate(sides)
             pending = upcoming
 
 
-@dataclass(frozen=True, repr=False)
-class _Wishes:
-    """All that one partner is to be asked about.
+def _ask(peer: Peer, half: LabelHalf, question: Question) -> Future[Routes]:
+    return peer.submit(Route(model_id=half.model_id, rows=question.rows))
 
-    Attributes
+
+def _sides_of(
+    question: Question, bits: NDArray[np.uint8], missing_left: NDArray[np.bool_]
+) -> NDArray[np.uint8]:
+    """Sides of our rows: those that were answered, and of rows that it lacks those of no value.
+
+    Parameters
     ----------
-    rows : array of shape (n_rows,), int32
-        Its positions of our rows, in the order in which they are asked about.
-    padding : array of shape (n_padding,), int32
-        Its positions of padding rows.
-    goes_with : array of shape (n_padding,), int64
-        For each the place in `rows` of the row with which it is asked about, ascending.
+    question : Question
+    bits : array of shape (n_splits, ceil(n_asked / 8)), uint8
+        The answer.
+    missing_left : array of shape (n_wanted,), bool
+        For the first splits, which are wanted.
+
+    Returns
+    -------
+    array of shape (n_wanted, ceil(n_rows / 8)), uint8
     """
-
-    rows: NDArray[np.int32]
-    padding: NDArray[np.int32]
-    goes_with: NDArray[np.int64]
-
-    @classmethod
-    def of(cls, partner: Partner, order: RowOrder) -> "_Wishes":
-        """Put a partner's rows, and padding with them, into an order.
-
-        Where that is the order of its positions, padding is asked about between the rows that it
-        lies between; it would stand out beside others.
-        """
-        rows = partner.rows[order.rows]
-        held = np.flatnonzero(rows != ABSENT)
-        if np.all(np.diff(rows[held]) > 0):
-            before = np.searchsorted(rows[held], partner.padding) - 1
-            # with either neighbour, so that a question does not always begin with a row of ours
-            drawn = np.frombuffer(secrets.token_bytes(len(before)), np.uint8) & 1
-            goes_with = held[np.clip(before + drawn, 0, len(held) - 1)]
-        else:
-            goes_with = order.places[partner.goes_with]
-        padding = np.argsort(goes_with, kind="stable")
-        return cls(rows, partner.padding[padding], goes_with[padding])
-
-    def about(self, first: int, behind: int) -> "_Question":
-        """Ask about a chunk of rows and the padding that goes with them."""
-        held = self.rows[first:behind] != ABSENT
-        begin, end = np.searchsorted(self.goes_with, [first, behind])
-        named = np.concatenate([self.rows[first:behind][held], self.padding[begin:end]])
-        order = np.argsort(named, kind="stable")
-        return _Question(named[order], held, np.argsort(order, kind="stable")[: held.sum()])
-
-
-@dataclass(frozen=True, repr=False)
-class _Question:
-    """What one partner is asked about a chunk of rows.
-
-    Attributes
-    ----------
-    rows : array of shape (n_asked,), int32
-        Its positions, ascending.
-    held : array of shape (n_rows,), bool
-        Which of our rows it has.
-    answers : array of shape (n_held,), int64
-        Where these stand in `rows`.
-    """
-
-    rows: NDArray[np.int32]
-    held: NDArray[np.bool_]
-    answers: NDArray[np.int64]
-
-    def __bool__(self) -> bool:
-        return len(self.rows) > 0
-
-    def route(self, half: LabelHalf) -> Route:
-        """The message."""
-        return Route(model_id=half.model_id, rows=self.rows)
-
-    def sides(self, bits: NDArray[np.uint8], missing_left: NDArray[np.bool_]) -> NDArray[np.uint8]:
-        """Sides of our rows: those that were answered, and of rows that it lacks those of no value.
-
-        Parameters
-        ----------
-        bits : array of shape (n_splits, ceil(n_asked / 8)), uint8
-            The answer.
-        missing_left : array of shape (n_wanted,), bool
-            For the first splits, which are wanted.
-
-        Returns
-        -------
-        array of shape (n_wanted, ceil(n_rows / 8)), uint8
-        """
-        n_rows, n_asked = len(self.held), len(self.rows)
-        if np.array_equal(self.answers, np.arange(n_rows)) and n_rows == n_asked:
-            return bits[: len(missing_left)]
-        sides = np.empty((len(missing_left), (n_rows + 7) // 8), np.uint8)
-        for split, left in enumerate(missing_left):  # one at a time: a byte a row is much for all
-            line = np.full(n_rows, left)
-            answer = np.unpackbits(bits[split], count=n_asked, bitorder="little")
-            line[self.held] = answer[self.answers]
-            sides[split] = np.packbits(line, bitorder="little")
-        return sides
+    n_rows, n_asked = len(question.held), len(question.rows)
+    if np.array_equal(question.answers, np.arange(n_rows)) and n_rows == n_asked:
+        return bits[: len(missing_left)]
+    sides = np.empty((len(missing_left), (n_rows + 7) // 8), np.uint8)
+    for split, left in enumerate(missing_left):  # one at a time: a byte a row is much for all
+        line = np.full(n_rows, left)
+        answer = np.unpackbits(bits[split], count=n_asked, bitorder="little")
+        line[question.held] = answer[question.answers]
+        sides[split] = np.packbits(line, bitorder="little")
+    return sides
 
 
 def _missing_left(ensemble: Ensemble) -> list[NDArray[np.bool_]]:

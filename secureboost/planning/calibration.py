@@ -20,11 +20,11 @@ from crypto.plain import PlainScheme
 from crypto.scheme import Ciphertexts, PrivateKey, PublicKey
 from secureboost.clock import Phase
 from secureboost.gbdt.label import Task, TrainingTable, train
-from secureboost.gbdt.monitor import Monitor
 from secureboost.gbdt.params import BoosterParams
-from secureboost.gbdt.partner import LABEL_PARTY
 from secureboost.gbdt.remote import BLOCK_ROWS
+from secureboost.monitor import Monitor
 from secureboost.objectives import make_objective
+from secureboost.partner import LABEL_PARTY
 from secureboost.partners import make_partners
 from secureboost.party import FeatureParty
 from secureboost.planning.loopback import message_cost

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from secureboost.clock import COUNTED, Phase
 from secureboost.gbdt.agreement import PartyTime
-from secureboost.gbdt.partner import LABEL_PARTY
+from secureboost.partner import LABEL_PARTY
 from secureboost.planning.predict import PartyPlan, Plan
 
 

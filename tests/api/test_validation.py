@@ -24,7 +24,7 @@ from secureboost import (
     tune,
 )
 from secureboost.errors import DataError
-from secureboost.estimator import TRAINER
+from secureboost.trainers import GBDT_TRAINER
 
 PARAMETERS = {"n_estimators": 4, "max_bin": 8, "max_depth": 2, "random_state": 3}
 FEDERATION = Federation(random_table(5, 120, ("continuous", *KINDS)), (2, 2, 2))
@@ -99,15 +99,15 @@ def test_one_session_one_key_and_nothing_is_kept():
     cv(CountingKeys(**PARAMETERS), X, Y, parties=parties, folds=3)
     assert len(keys) == 1
     for party in parties:
-        requests = Counter(type(request).__name__ for request, _ in party.messages(TRAINER))
+        requests = Counter(type(request).__name__ for request, _ in party.messages(GBDT_TRAINER))
         assert requests["Hello"] == requests["MatchRows"] == len(party.transports) == 1
         assert requests["Setup"] == requests["Finish"] == 3
         assert requests["Route"] == requests["RouteRows"] == 0  # nobody is asked for predictions
-        setups = [m for m, _ in party.messages(TRAINER) if type(m).__name__ == "Setup"]
+        setups = [m for m, _ in party.messages(GBDT_TRAINER) if type(m).__name__ == "Setup"]
         assert len({setup.public_key for setup in setups}) == 1
         assert len({setup.model_id for setup in setups}) == 3
         assert [(setup.n_training, len(setup.rows)) for setup in setups] == [(80, 120)] * 3
-        finishes = [m for m, _ in party.messages(TRAINER) if type(m).__name__ == "Finish"]
+        finishes = [m for m, _ in party.messages(GBDT_TRAINER) if type(m).__name__ == "Finish"]
         assert not any(finish.keep for finish in finishes)
         assert party.store.halves == {}
         assert party.released
@@ -185,7 +185,7 @@ def test_a_key_that_is_given_is_used():
     parties = FEDERATION.watched()
     cv(SecureBoostClassifier(**PARAMETERS), X, Y, parties=parties, folds=2, make_key=make_key)
     assert len(keys) == 1
-    setups = [m for m, _ in parties[0].messages(TRAINER) if type(m).__name__ == "Setup"]
+    setups = [m for m, _ in parties[0].messages(GBDT_TRAINER) if type(m).__name__ == "Setup"]
     assert {setup.public_key for setup in setups} == {keys[0].public_key.to_bytes()}
 
 
@@ -301,7 +301,7 @@ def test_tuning_is_the_same_federated_and_pooled():
     assert federated.best_params == pooled.best_params
     assert_same(federated.best_result, pooled.best_result)
     for party in parties:
-        requests = Counter(type(request).__name__ for request, _ in party.messages(TRAINER))
+        requests = Counter(type(request).__name__ for request, _ in party.messages(GBDT_TRAINER))
         assert requests["Hello"] == 1
         assert requests["Setup"] == requests["Finish"] == 8
         assert party.store.halves == {}

@@ -61,7 +61,7 @@ def serve(companies, *settings):
         ("party.bureau.listen='a:1'", 3, "party.bureau.address: give exactly one of 'address'"),
         ("party.bureau.address='a'", 3, "party.bureau.address: 'a' is not host:port"),
         ("test_size=2", 3, "test_size: 2 cannot be used: it must be below 1.0"),
-        ("trainer='nn'", 3, "trainer: 'nn' is not a trainer; there is: secureboost."),
+        ("trainer='nn'", 3, "trainer: 'nn' is not a trainer; there is: secureboost, splitnn."),
         ("key='none.json'", 8, "lender/none.json: there is no such file"),
         ("out='lender.csv'", 3, "lender.csv is a file; a run needs a folder"),
         ("out='/dev/null/run'", 3, "out: /dev/null/run cannot be made: Not a directory"),

@@ -1,6 +1,8 @@
 import importlib.metadata
+import importlib.util
 import json
 import os
+import re
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -53,6 +55,9 @@ def test_json(quick):
         "dependencies",
         "optional phe",
         "optional pyarrow",
+        "optional torch",
+        "optional safetensors",
+        "optional dp-accounting",
         "processor",
         "cores",
         "compiled kernels",
@@ -79,7 +84,7 @@ def test_an_engine_that_is_not_there_fails(quick, monkeypatch):
         "SECUREBOOST_ENGINE='cuda' is not an engine; use one of: auto, "
     )
     assert check["remedy"] == "Run: unset SECUREBOOST_ENGINE"
-    assert "1 of 11 checks failed." in result.stderr
+    assert "1 of 14 checks failed." in result.stderr
 
 
 def test_the_alignment_group(monkeypatch):
@@ -172,10 +177,18 @@ def test_running_from_a_folder_is_a_warning(monkeypatch):
 
 
 def test_an_absent_extra_is_no_fault(monkeypatch):
-    monkeypatch.setattr(checks, "_EXTRAS", {"nix": ("nix_nix", "nothing", "secureboost[nix]")})
+    monkeypatch.setattr(checks, "_EXTRAS", {"nix": ("nix_nix", "nothing", "'nix' --now")})
     (check,) = checks.extras()
     assert check.status is Status.OK
-    assert "not installed; only nothing needs it: pip install 'secureboost[nix]'" in check.found
+    assert check.found == "not installed; only nothing needs it: pip install 'nix' --now"
+
+
+def test_it_says_whether_networks_can_be_trained():
+    found = by_name(checks.extras())["optional torch"].found
+    if importlib.util.find_spec("torch") is None:
+        assert "pip install 'secureboost[nn]' --extra-index-url https://download.py" in found
+    else:
+        assert re.match(r"2\.\d+.*, for training networks$", found)
 
 
 def test_one_core_is_a_warning(monkeypatch):

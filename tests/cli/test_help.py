@@ -22,6 +22,7 @@ def test_these_are_the_commands():
     assert GROUPS == {"model": ["inspect"], "runs": ["diff", "list", "show"]}
     assert set(COMMANDS) == {
         *("align", "bundle", "cert", "cv", "demo", "doctor", "evaluate", "export", "keygen"),
+        "audit",
         *("messages", "plan", "predict", "release", "score", "serve", "sides", "simulate", "train"),
         "tune",
     }

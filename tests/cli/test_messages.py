@@ -10,7 +10,9 @@ from secureboost.cli.layout import print_hanging
 from secureboost.trainers import codec_of, get_trainer
 
 
-@pytest.mark.parametrize("trainers", [["secureboost"], ["align"], ["secureboost", "align"]])
+@pytest.mark.parametrize(
+    "trainers", [["secureboost"], ["splitnn"], ["align"], ["secureboost", "splitnn", "align"]]
+)
 def test_every_message_is_listed_with_what_it_reveals(trainers):
     chosen = ["--trainer", *trainers] if len(trainers) == 1 else []
     result = run("messages", *chosen)
@@ -37,7 +39,7 @@ def test_json_says_the_same():
     listing = json.loads(result.stdout)
     assert listing["protocol_version"] == 2
     assert [message["name"] for message in listing["every session"]][:2] == ["Hello", "Welcome"]
-    assert list(listing["trainers"]) == ["secureboost", "align"]
+    assert list(listing["trainers"]) == ["secureboost", "splitnn", "align"]
     by_name = {message["name"]: message for message in listing["trainers"]["secureboost"]}
     assert by_name["Setup"]["direction"] == "asks"
     assert by_name["Setup"]["reply"] == "Ready"

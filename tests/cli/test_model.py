@@ -167,7 +167,10 @@ def test_several_classes(tmp_path, together):
 def test_what_is_not_there(saved, alone, tmp_path):
     for arguments, message in (
         ((saved, "--tree", 7), "There is no tree 7; they are 0 to 1."),
-        ((tmp_path,), "label.json: no such file. The label party's half of a model lies in"),
+        (
+            (tmp_path,),
+            "label.json or label.safetensors: no such file. The label",
+        ),
         ((saved, "--half", saved / "label.json"), "is not a feature party's half of a model"),
     ):
         done = run("model", "inspect", *arguments)

@@ -156,7 +156,10 @@ def test_classes_of_weights_are_those_of_the_label():
 def test_every_line_of_an_example_can_be_switched_on(kind, tmp_path):
     write_example(kind, tmp_path / "example.toml")
     lines = (tmp_path / "example.toml").read_text().splitlines()
-    on = [line.removeprefix("# ") if " = " in line else line for line in lines]
+    on = [
+        line.removeprefix("# ") if " = " in line or line.startswith("# [") else line
+        for line in lines
+    ]
     (tmp_path / "example.toml").write_text("\n".join(on[3:]))
     config = {"train": load_train_config, "serve": load_serve_config}[kind]
     assert config(tmp_path / "example.toml").data.categorical == ["branch"]

@@ -1,9 +1,9 @@
 import re
 from dataclasses import replace
-from html.parser import HTMLParser
 
 import numpy as np
 import pytest
+from support.pages import check_balanced
 
 from secureboost.charts import line_chart
 from secureboost.errors import DataError
@@ -36,24 +36,6 @@ def report():
     )
 
 
-class Balance(HTMLParser):
-    """Checks that tags close in order."""
-
-    def __init__(self):
-        super().__init__()
-        self.open = []
-
-    def handle_starttag(self, tag, attrs):
-        if tag not in {"meta"}:
-            self.open.append(tag)
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def handle_startendtag(self, tag, attrs):
-        pass
-
-
 def test_report_shows_what_it_was_given_and_escapes_it(report):
     html = render_report(report)
     for text in (
@@ -76,9 +58,7 @@ def test_report_shows_what_it_was_given_and_escapes_it(report):
     ):
         assert text in html
     assert "<b>run" not in html
-    balance = Balance()
-    balance.feed(html)
-    assert balance.open == []
+    check_balanced(html)
 
 
 def test_report_needs_no_other_resource(report):

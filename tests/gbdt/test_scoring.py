@@ -13,9 +13,9 @@ from support.ensembles import MODEL, example, grown
 from secureboost.alignment import ABSENT
 from secureboost.errors import IntegrityError
 from secureboost.gbdt import scoring
-from secureboost.gbdt.partner import Partner
 from secureboost.gbdt.protocol import Routes
 from secureboost.gbdt.scoring import raw_scores
+from secureboost.partner import Partner
 
 
 class FakePeer:
@@ -43,7 +43,7 @@ def faked(monkeypatch, model, left, route_bytes):
     opened = []
 
     @contextmanager
-    def open_session(wanted):
+    def open_session(wanted, _trainer):
         opened.extend(partner.name for partner in wanted)
         yield SimpleNamespace(peers=[peers[partner.name] for partner in wanted])
 

@@ -6,7 +6,9 @@ import socket
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from support.talk import Wires
@@ -17,6 +19,8 @@ from parties.errors import PartyError
 from parties.grpc_server import listen
 from parties.grpc_transport import dial
 from parties.link import Link, serve_link
+from parties.messages import Hello
+from parties.service import Service
 from secureboost._version import __version__
 from secureboost.align.keys import Keys, make_keys
 from secureboost.align.rules import key_rules
@@ -24,23 +28,31 @@ from secureboost.align.table import AlignTable
 from secureboost.alignment import MemoryAlignments
 from secureboost.gbdt.feature_table import FeatureTable
 from secureboost.party import RemoteParty, feature_table
+from secureboost.splitnn.terms import NetTerms
 from secureboost.tables import read_table
-from secureboost.trainers import ALIGN_TRAINER, codec_of, get_trainer
-
-TRAINER = get_trainer("secureboost")
+from secureboost.trainers import ALIGN_TRAINER, GBDT_TRAINER, NET_TRAINER, Trainer, codec_of
 
 
 def answer_with_short_keys(
     table: FeatureTable, link: Link, align_table: AlignTable | None = None
 ) -> None:
-    """One session; accepts keys that protect nothing."""
-    trainers = {TRAINER.name: lambda _hello: TRAINER.open_session(table, insecure_test_keys=True)}
-    codec = TRAINER.codec()
+    """One session about trees or networks; accepts keys that protect nothing."""
+
+    def opens(trainer: Trainer, over: Any, **options: Any) -> Callable[[Hello], Service]:
+        return lambda _hello: trainer.open_session(over, **options)
+
+    sessions = {
+        trainer: opens(trainer, table, insecure_test_keys=True)
+        for trainer in (GBDT_TRAINER, NET_TRAINER)
+    }
     if align_table is not None:
-        codec = codec_of([TRAINER, ALIGN_TRAINER])
-        trainers[ALIGN_TRAINER.name] = lambda _hello: ALIGN_TRAINER.open_session(align_table)
+        sessions[ALIGN_TRAINER] = opens(ALIGN_TRAINER, align_table)
     answerer = Answerer(
-        table.party, codec, trainers, software_version=__version__, asker=link.party
+        table.party,
+        codec_of(sessions),
+        {trainer.name: session for trainer, session in sessions.items()},
+        software_version=__version__,
+        asker=link.party,
     )
     serve_link(link, answerer)
 
@@ -67,9 +79,11 @@ class Companies:
                 self._wires.make(party)
         return self._wires.tls(own, pin)
 
-    def serve(self, name: str, table: pd.DataFrame) -> tuple[RemoteParty, FeatureTable]:
+    def serve(
+        self, name: str, table: pd.DataFrame, nets: NetTerms | None = None
+    ) -> tuple[RemoteParty, FeatureTable]:
         """The feature party listens, the bank dials."""
-        served = feature_table(name, table)
+        served = feature_table(name, table, nets=nets)
         server = listen(
             "127.0.0.1:0",
             self.tls(name, "bank"),
@@ -80,14 +94,16 @@ class Companies:
         party = RemoteParty(name, address, tls=self.tls("bank", name), index=table.index)
         return party, served
 
-    def serve_aligning(self, name: str, table: pd.DataFrame) -> tuple[RemoteParty, FeatureTable]:
+    def serve_aligning(
+        self, name: str, table: pd.DataFrame, nets: NetTerms | None = None
+    ) -> tuple[RemoteParty, FeatureTable]:
         """The feature party listens; its ids are not known to the bank."""
         alignments = MemoryAlignments()
 
         def keys() -> Keys:
             return make_keys([table.index.to_series()], key_rules(["id"]), party=name)
 
-        served = feature_table(name, table, alignments=alignments, keys=keys)
+        served = feature_table(name, table, nets=nets, alignments=alignments, keys=keys)
         align_table = AlignTable(name, keys, alignments)
         server = listen(
             "127.0.0.1:0",

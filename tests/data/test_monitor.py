@@ -5,7 +5,7 @@ import pytest
 
 from secureboost.eval_metrics import EvalMetric
 from secureboost.gbdt.booster import Boosted
-from secureboost.gbdt.monitor import EvalSet, Monitor
+from secureboost.monitor import EvalSet, Monitor
 
 
 def last(y, prediction):

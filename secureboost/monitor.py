@@ -1,23 +1,44 @@
 """Metrics of evaluation rows after every round, early stopping, and who else wants to know.
 
-Rows for evaluation ride along in training (`columns.Gradients.active`), so their scores are there
-after each round and no party has to be asked for them.
+A round is whatever a trainer counts: a boosting round, an epoch.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from secureboost.eval_metrics import EvalMetric
-from secureboost.gbdt.booster import Boosted
 
 History = dict[str, dict[str, list[float]]]
 """By evaluation set and metric the value after each round, as XGBoost's ``evals_result``."""
 
 Callback = Callable[[int, History], bool | None]
 """Called after each round with its number and the history; True ends training."""
+
+
+class Scored(Protocol):
+    """A model after a round.
+
+    Attributes
+    ----------
+    raw : array of shape (n_rows,) or (n_rows, n_outputs), float64
+        Raw scores; of rows that no evaluation set has they are not looked at.
+    rounds : int
+        Rounds that are done.
+    """
+
+    @property
+    def raw(self) -> NDArray[Any]:
+        """Raw scores."""
+        ...
+
+    @property
+    def rounds(self) -> int:
+        """Rounds that are done."""
+        ...
 
 
 @dataclass(frozen=True, repr=False)
@@ -107,15 +128,30 @@ class Monitor:
             for name, by_metric in history.items()
         }
 
-    def __call__(self, model: Boosted) -> bool:
+    def __call__(self, model: Scored) -> bool:
         """Measure after a round; True if training should end."""
-        for eval_set in self._eval_sets:
-            prediction = self._predict(model.raw[eval_set.rows])
-            for metric in self._metrics:
-                value = metric(eval_set.y, prediction, eval_set.weight)
-                self.history[eval_set.name][metric.name].append(float(value))
+        for name, values in self.measure(model.raw).items():
+            for metric, value in values.items():
+                self.history[name][metric].append(value)
         wishes = [callback(model.rounds - 1, self.history) for callback in self._callbacks]
         return self.stops or any(wish is True for wish in wishes)
+
+    def measure(self, raw: NDArray[Any]) -> dict[str, dict[str, float]]:
+        """Metrics of raw scores, by evaluation set and metric; nothing is remembered.
+
+        Parameters
+        ----------
+        raw : array of shape (n_rows,) or (n_rows, n_outputs), float64
+            Of all rows of the training run.
+        """
+        measured: dict[str, dict[str, float]] = {}
+        for eval_set in self._eval_sets:
+            prediction = self._predict(raw[eval_set.rows])
+            measured[eval_set.name] = {
+                metric.name: float(metric(eval_set.y, prediction, eval_set.weight))
+                for metric in self._metrics
+            }
+        return measured
 
     @property
     def _watched(self) -> list[float]:

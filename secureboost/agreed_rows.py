@@ -1,24 +1,59 @@
 """The rows of a feature party's table, in the order in which both sides count them in a session.
 
 Either both sides hold the same ids in the same order, or they have agreed on an order of rows
-before (`secureboost.align`). The table stays as it is: positions are looked up here.
+before (`secureboost.align`). The table stays as it is: positions are looked up here. Every trainer
+counts in these rows.
 """
 
 import logging
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import cast
+from typing import Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from parties.messages import MatchRows, Refusal, SessionCode, UseAlignment
 from parties.rows import check_alignment, check_rows
-from secureboost.alignment import ABSENT, Alignment
+from secureboost.alignment import ABSENT, Alignment, AlignmentStore
 from secureboost.errors import AlignmentError
-from secureboost.gbdt.feature_table import FeatureTable
-from secureboost.gbdt.protocol import Code
 
 log = logging.getLogger(__name__)
+
+
+class KeptTable(Protocol):
+    """A feature party's table, as far as its rows go.
+
+    Attributes
+    ----------
+    ids : sequence of str
+        Row ids, in order.
+    columns : array of shape (n_features, n_rows), float32
+    alignments : AlignmentStore
+        Orders of rows that were agreed on with a label party.
+    key_digest : callable
+        Gives `alignment.keys_digest` of the table.
+    """
+
+    @property
+    def ids(self) -> Sequence[str]:
+        """Row ids."""
+        ...
+
+    @property
+    def columns(self) -> NDArray[np.float32]:
+        """Values."""
+        ...
+
+    @property
+    def alignments(self) -> AlignmentStore:
+        """Agreed orders of rows."""
+        ...
+
+    @property
+    def key_digest(self) -> Callable[[], bytes]:
+        """Names the table's keys."""
+        ...
 
 
 @dataclass(frozen=True, repr=False)
@@ -54,13 +89,15 @@ class AgreedRows:
         """
         n = len(self.rows)
         if len(positions) == 0 or positions.min() < 0 or positions.max() >= n:
-            raise Refusal(Code.ROWS, f"rows must be positions in 0..{n - 1}, and at least one")
+            raise Refusal(
+                SessionCode.ROWS_REFUSED, f"rows must be positions in 0..{n - 1}, and at least one"
+            )
         if len(np.unique(positions)) != len(positions):
-            raise Refusal(Code.ROWS, "a row is named twice; rows must be distinct")
+            raise Refusal(SessionCode.ROWS_REFUSED, "a row is named twice; rows must be distinct")
         return self.rows[positions]
 
 
-def matched_rows(request: MatchRows, table: FeatureTable) -> AgreedRows:
+def matched_rows(request: MatchRows, table: KeptTable) -> AgreedRows:
     """All rows of the table in its own order, if the label party holds the same.
 
     Raises
@@ -71,7 +108,7 @@ def matched_rows(request: MatchRows, table: FeatureTable) -> AgreedRows:
     return AgreedRows(np.arange(len(table.ids), dtype=np.int32))
 
 
-def aligned_rows(request: UseAlignment, table: FeatureTable) -> AgreedRows:
+def aligned_rows(request: UseAlignment, table: KeptTable) -> AgreedRows:
     """The rows of an alignment that this party has kept.
 
     Raises

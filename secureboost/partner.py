@@ -14,7 +14,6 @@ from parties.rows import match_rows
 from parties.session import Session
 from secureboost._version import __version__
 from secureboost.alignment import ABSENT, Alignment
-from secureboost.gbdt.protocol import TRAINER
 
 LABEL_PARTY = "label-party"
 
@@ -72,8 +71,14 @@ class Partner:
         return digest.hexdigest()
 
 
-def open_session(partners: Sequence[Partner]) -> Session:
+def open_session(partners: Sequence[Partner], trainer: str) -> Session:
     """Connect to all partners, greet them and settle which rows both sides count in.
+
+    Parameters
+    ----------
+    partners : sequence of Partner
+    trainer : str
+        Name of the trainer that they are to serve.
 
     Raises
     ------
@@ -87,7 +92,7 @@ def open_session(partners: Sequence[Partner]) -> Session:
             peer = partner.connect()
             on_error.callback(peer.abort)
             # at once: a partner hangs up on a caller who is silent while others are being reached
-            peer.greet(trainer=TRAINER, party=LABEL_PARTY, software_version=__version__)
+            peer.greet(trainer=trainer, party=LABEL_PARTY, software_version=__version__)
             peers.append(peer)
         session = Session(peers)
         session.ask_all([partner.opening() for partner in partners])

@@ -1,0 +1,1 @@
+"""The trainer of split neural networks; see `protocol` for what the two sides say."""
