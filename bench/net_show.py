@@ -203,8 +203,9 @@ def plot(quality: Quality, speed: Speed) -> None:
         rates = plain | {way_name(way): speed.ways[way]["rows_a_second"] for way in ways}
         colours = [plots.GREY] * len(plain)
         colours += [plots.ORANGE if way.round_trip_ms else plots.BLUE for way in ways]
-        plots.bars(axes[2], list(rates), list(rates.values()), colours)
-        axes[2].set_title("Rows a second")
+        thousands = [rate / 1000 for rate in rates.values()]
+        plots.bars(axes[2], list(rates), thousands, colours)
+        axes[2].set_title("Thousand rows a second")
 
 
 def codecs_plot(ax: Any, table: str, runs: Mapping[str, Sequence[Trained]]) -> None:
@@ -219,6 +220,9 @@ def codecs_plot(ax: Any, table: str, runs: Mapping[str, Sequence[Trained]]) -> N
         name = "identity" if setting is PLAIN else setting.name
         ax.annotate(name, (x, y), xytext=(4, 3), textcoords="offset points", fontsize=7)
     ax.set_xscale("log")
+    ax.set_xlim(18, 800)
+    ax.set_xticks([25, 50, 100, 200, 400], labels=["25", "50", "100", "200", "400"])
+    ax.set_xticks([], minor=True)
     ax.set_xlabel("bytes at the cut, a row and epoch")
     ax.set_title(f"Test AUC, {table}")
 
