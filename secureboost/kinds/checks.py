@@ -1,13 +1,49 @@
 """Checks of parameters that all kinds of models have."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
 
+from secureboost.errors import ConfigError
+from secureboost.settings import check_names
+from secureboost.targets import task_of
+
 CODE = ("callbacks",)
 """Parameters that only a program can give."""
+
+
+def make_estimator(
+    classifier: Any,
+    regressor: Any,
+    parameters: Mapping[str, Any],
+    path: str,
+    more_names: Sequence[str],
+) -> Any:
+    """Make the estimator that named settings ask for; their values are not checked yet.
+
+    Parameters
+    ----------
+    classifier, regressor : type
+        The one of numbers is taken where the objective is one.
+    parameters, path, more_names
+        See `kinds.base.Kind.make_model`.
+
+    Raises
+    ------
+    secureboost.errors.ConfigError
+        If a name or the objective is unknown.
+    """
+    known = [name for name in classifier().get_params() if name not in CODE]
+    check_names(parameters, [*known, *more_names], path)
+    try:
+        task = task_of(parameters.get("objective"))
+    except ValueError as error:
+        raise ConfigError(str(error), path) from error
+    model = (regressor if task == "regression" else classifier)(**parameters)
+    model.class_weight = weights_by_class(model.class_weight)
+    return model
 
 
 def check_forms(model: Any, forms: Mapping[str, Any]) -> None:

@@ -15,10 +15,9 @@ from secureboost.errors import ConfigError
 from secureboost.eval_metrics import EvalMetric
 from secureboost.kinds.base import Kind, OnRound, TimeRow
 from secureboost.kinds.checks import (
-    CODE,
     check_early_stopping,
     check_forms,
-    weights_by_class,
+    make_estimator,
     whole_number,
 )
 from secureboost.monitor import History
@@ -29,7 +28,6 @@ from secureboost.partners import Unmatched
 from secureboost.party import Party
 from secureboost.quality import watched_metrics
 from secureboost.recovery import Recovery
-from secureboost.settings import check_names
 from secureboost.splitnn.base_estimator import LABEL_FILE, SplitNNModel
 from secureboost.splitnn.checkpoint import load_checkpoint
 from secureboost.splitnn.estimator import SplitNNClassifier, SplitNNRegressor
@@ -38,7 +36,6 @@ from secureboost.splitnn.model import TopHead, decode_half, read_half
 from secureboost.splitnn.params import check_owners
 from secureboost.splitnn.several import metrics_of
 from secureboost.splitnn.store import NETS, FolderBottoms
-from secureboost.targets import task_of
 
 _OPTIONS = dict[str, bool | int | float | str | list[int]] | None
 _NAMED_OPTIONS = str | dict[str, dict[str, Any]]
@@ -81,15 +78,9 @@ class Nets(Kind):
 
         In `bottoms` the label party's own goes by `partner.LABEL_PARTY`.
         """
-        known = [name for name in SplitNNClassifier().get_params() if name not in CODE]
-        check_names(parameters, [*known, *more_names], path)
-        try:
-            task = task_of(parameters.get("objective"))
-        except ValueError as error:
-            raise ConfigError(str(error), path) from error
-        kind = SplitNNRegressor if task == "regression" else SplitNNClassifier
-        model: SplitNNModel = kind(**parameters)
-        model.class_weight = weights_by_class(model.class_weight)
+        model: SplitNNModel = make_estimator(
+            SplitNNClassifier, SplitNNRegressor, parameters, path, more_names
+        )
         if isinstance(model.bottoms, Mapping):
             model.bottoms = {
                 "" if owner == LABEL_PARTY else owner: bottom

@@ -25,10 +25,9 @@ from secureboost.gbdt.label import booster_params
 from secureboost.gbdt.model import LabelHalf, PartyHalf, load_half
 from secureboost.kinds.base import Kind, OnRound, TimeRow
 from secureboost.kinds.checks import (
-    CODE,
     check_early_stopping,
     check_forms,
-    weights_by_class,
+    make_estimator,
     whole_number,
 )
 from secureboost.objectives import Objective
@@ -38,8 +37,6 @@ from secureboost.partners import Unmatched
 from secureboost.party import Party
 from secureboost.quality import watched_metrics
 from secureboost.recovery import Recovery
-from secureboost.settings import check_names
-from secureboost.targets import task_of
 from secureboost.units import format_seconds
 
 _FORMS: dict[str, Any] = {
@@ -60,15 +57,9 @@ class Trees(Kind):
         self, parameters: Mapping[str, Any], path: str, *, more_names: Sequence[str] = ()
     ) -> SecureBoostModel:
         """See `Kind.make_model`."""
-        known = [name for name in SecureBoostClassifier().get_params() if name not in CODE]
-        check_names(parameters, [*known, *more_names], path)
-        try:
-            task = task_of(parameters.get("objective"))
-        except ValueError as error:
-            raise ConfigError(str(error), path) from error
-        kind = SecureBoostRegressor if task == "regression" else SecureBoostClassifier
-        model: SecureBoostModel = kind(**parameters)
-        model.class_weight = weights_by_class(model.class_weight)
+        model: SecureBoostModel = make_estimator(
+            SecureBoostClassifier, SecureBoostRegressor, parameters, path, more_names
+        )
         get_scheme(str(model.scheme))
         try:
             whole_number(model, "n_jobs", optional=True)

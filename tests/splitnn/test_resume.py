@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
+from support.crashing import Counter
 from support.nets import Net, weights_of
 
 import secureboost.splitnn.checkpoint as checkpoint_module
-from parties.errors import PartyError, PeerRefusedError, PeerUnreachableError
-from parties.peer import Transport
+from parties.errors import PartyError, PeerRefusedError
 from secureboost import SplitNNClassifier, pool_tables
 from secureboost.errors import ConfigError, ModelError
 from secureboost.splitnn.errors import DivergedError
@@ -18,34 +18,6 @@ PARAMETERS = {"n_epochs": 3, "in_flight": 2, "batch_size": 30}
 
 class CrashError(Exception):
     """Stands for a process that is gone."""
-
-
-class Counter:
-    """Counts exchanges of a run, and ends the run at one of them."""
-
-    def __init__(self, at: int = -1, *, answered: bool = False) -> None:
-        self.at, self.answered, self.seen = at, answered, 0
-
-    def __call__(self, transport: Transport) -> Transport:
-        return Breaking(transport, self)
-
-
-class Breaking(Transport):
-    """Loses a question, or its answer."""
-
-    def __init__(self, inner: Transport, counter: Counter) -> None:
-        self._inner, self._counter = inner, counter
-
-    def exchange(self, frame: bytes, timeout: float) -> bytes:
-        number, self._counter.seen = self._counter.seen, self._counter.seen + 1
-        if number != self._counter.at:
-            return self._inner.exchange(frame, timeout)
-        if self._counter.answered:
-            self._inner.exchange(frame, timeout)
-        raise PeerUnreachableError("party", "is gone")
-
-    def close(self, *, abort: bool) -> None:
-        self._inner.close(abort=abort)
 
 
 @pytest.fixture(scope="module")
